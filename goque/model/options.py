@@ -1,0 +1,169 @@
+"""The options of a task, once: what ``q.options(...)`` and ``q.map(..., **options)`` take. Not for: options of workers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+from goque.errors import InvalidInput, UnknownOption
+from goque.model.durations import seconds
+
+Duration = float | int | timedelta | str
+"""A length of time: seconds, a timedelta, or text such as "10m" or "1h30m"."""
+
+
+class Unset:
+    """The type of an option that was not given, where None has a meaning of its own."""
+
+    def __repr__(self) -> str:
+        return "unset"
+
+
+UNSET: Final = Unset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How tasks are queued, retried and kept. Durations take seconds, a timedelta or "10m"; datetimes must be aware."""
+
+    queue: str = "default"
+    priority: int = 0
+    """Higher runs first within a queue."""
+    delay: Duration | None = None
+    """Not before this long from now."""
+    run_at: datetime | None = None
+    """Not before this moment."""
+    timeout: Duration | None = None
+    """A run that takes longer is stopped, and counts as an attempt."""
+    max_attempts: int = 3
+    retry: Any = None
+    """``Fixed``, ``Exponential``, ``Fibonacci``, a list of delays, or a callable ``(attempt, error) -> delay | None``."""
+    retry_on: Sequence[type[BaseException]] | None = None
+    """Retry these exceptions only."""
+    give_up_on: Sequence[type[BaseException]] = ()
+    """Never retry these exceptions."""
+    external_id: str | Callable[..., str] | None = None
+    """Unique per task type among tasks that are live or done; for a map a callable of the item."""
+    name: str | None = None
+    """Makes a map idempotent: the same name finds the same batch."""
+    metadata: Mapping[str, Any] | None = None
+    expires: Duration | datetime | None = None
+    """Not started by then: canceled."""
+    keep: Duration | Unset | None = UNSET
+    """How long finished work stays; None for ever."""
+    cache: bool = False
+    tags: Sequence[str] = ()
+    """Only workers with all of these tags take it."""
+    on_change: Literal["raise", "extend", "replace"] = "raise"
+    on_duplicate: Literal["return", "error"] = "return"
+    dry_run: int = 0
+    """Run this many items here and store nothing."""
+
+    def updated(self, given: Mapping[str, Any]) -> Options:
+        """These options with others laid over them.
+
+        Raises:
+            UnknownOption: a name that is no option; the message names the ones that resemble it.
+            InvalidInput: a value that an option cannot take.
+        """
+        for name in given:
+            if name not in OPTION_NAMES:
+                close = difflib.get_close_matches(name, OPTION_NAMES, n=3)
+                hint = f" Did you mean {' or '.join(close)}?" if close else f" Options are: {', '.join(OPTION_NAMES)}."
+                raise UnknownOption(f"there is no option {name!r}.{hint}", name=name, close=close)
+        merged = replace(self, **given)
+        merged._check()
+        return merged
+
+    @property
+    def timeout_s(self) -> float | None:
+        """The timeout in seconds."""
+        return None if self.timeout is None else positive("timeout", self.timeout)
+
+    @property
+    def keep_s(self) -> float | None:
+        """The retention in seconds; None when the queue decides, infinity for ever."""
+        if isinstance(self.keep, Unset):
+            return None
+        return float("inf") if self.keep is None else positive("keep", self.keep)
+
+    def _check(self) -> None:
+        word("queue", self.queue)
+        if self.queue == "*":
+            raise InvalidInput("'*' stands for all queues; give a queue a name of its own")
+        for name, value, low, high in (
+            ("priority", self.priority, -(2**31), 2**31 - 1),
+            ("max_attempts", self.max_attempts, 1, 32_000),
+            ("dry_run", self.dry_run, 0, 1_000_000),
+        ):
+            if isinstance(value, bool) and name == "dry_run":
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise InvalidInput(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+        if self.delay is not None and self.run_at is not None:
+            raise InvalidInput("give delay= or run_at=, not both")
+        if self.delay is not None and seconds(self.delay) < 0:
+            raise InvalidInput(f"delay must not be negative, not {self.delay!r}")
+        for name, moment in (("run_at", self.run_at), ("expires", self.expires)):
+            if isinstance(moment, datetime):
+                aware(name, moment)
+        if self.run_at is not None and not isinstance(self.run_at, datetime):
+            raise InvalidInput(f"run_at must be an aware datetime, not {self.run_at!r}; for a duration use delay=")
+        if self.expires is not None and not isinstance(self.expires, datetime):
+            positive("expires", self.expires)
+        if self.timeout is not None:
+            positive("timeout", self.timeout)
+        if not isinstance(self.keep, Unset) and self.keep is not None:
+            positive("keep", self.keep)
+        if self.name is not None:
+            word("name", self.name)
+            if "/" in self.name:
+                raise InvalidInput(f"a batch name may not contain '/': it separates owner and name; got {self.name!r}")
+        if isinstance(self.external_id, str):
+            word("external_id", self.external_id)
+        elif self.external_id is not None and not callable(self.external_id):
+            raise InvalidInput(f"external_id must be text or a callable of the item, not {self.external_id!r}")
+        if isinstance(self.tags, str):
+            raise InvalidInput(f"tags must be a list of texts; for one tag write tags=[{self.tags!r}]")
+        for tag in self.tags:
+            word("tags", tag)
+        for name, chosen, allowed in (
+            ("on_change", self.on_change, ("raise", "extend", "replace")),
+            ("on_duplicate", self.on_duplicate, ("return", "error")),
+        ):
+            if chosen not in allowed:
+                raise InvalidInput(f"{name} must be one of {', '.join(map(repr, allowed))}, not {chosen!r}")
+        for name, kinds in (("retry_on", self.retry_on), ("give_up_on", self.give_up_on)):
+            for kind in (kinds,) if isinstance(kinds, type) else kinds or ():
+                if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                    raise InvalidInput(f"{name} takes exception classes, not {kind!r}")
+
+
+OPTION_NAMES = tuple(field.name for field in fields(Options))
+
+
+def word(what: str, value: object) -> str:
+    """A text that PostgreSQL can hold and people can read: not empty, no NUL, at most 500 characters."""
+    if not isinstance(value, str):
+        raise InvalidInput(f"{what} must be text, not {type(value).__name__}")
+    if not value or len(value) > 500 or "\x00" in value:
+        raise InvalidInput(f"{what} must have 1 to 500 characters and no NUL, got {value[:40]!r}")
+    return value
+
+
+def aware(what: str, moment: datetime) -> datetime:
+    """A datetime with a time zone, since "3 o'clock" alone is many moments."""
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise InvalidInput(f"{what} must have a time zone, for example datetime.now(timezone.utc); got {moment!r}")
+    return moment
+
+
+def positive(what: str, value: Duration) -> float:
+    """A duration above zero, in seconds."""
+    length = seconds(value)
+    if not length > 0:
+        raise InvalidInput(f"{what} must be longer than zero, not {value!r}")
+    return length

@@ -1,0 +1,96 @@
+"""Pickling by value, with cloudpickle: code of notebooks, scripts and shipped modules. Not for: plain data (``codec``).
+
+Imported at first use only, because it loads cloudpickle.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import sys
+from collections import ChainMap
+from collections.abc import Callable
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Protocol
+
+import cloudpickle
+
+from goque.payload.origins import note_shipped, travels_by_value
+from goque.payload.sources import SourceText, source_of, stable_filename
+
+_SOURCES_LIMIT = 256 * 1024
+# Every Python has these, and every worker has goque and what goque needs.
+_EVERYWHERE = frozenset({*sys.stdlib_module_names, "builtins", "__main__", "__mp_main__", "cloudpickle", "goque"})
+
+
+# Pickle knows these by name only, and no worker has the names of a notebook.
+_CACHED = type(functools.cache(len))
+
+
+class Sink(Protocol):
+    """Where a pickler writes."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+
+class Bundler(cloudpickle.Pickler):  # type: ignore[misc]
+    """A cloudpickle pickler that gives notebook cells stable names and notes what the bytes depend on.
+
+    ``modules`` are the top-level modules needed by reference, ``sources`` the source of code that travels by value.
+    """
+
+    def __init__(self, sink: Sink, buffer_callback: Any = None) -> None:
+        super().__init__(sink, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=buffer_callback)
+        self.modules: set[str] = set()
+        self.sources: dict[tuple[str, int], SourceText] = {}
+        self.dispatch_table = ChainMap({CodeType: self._reduce_code}, cloudpickle.Pickler.dispatch_table)
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Called for every object that is not plain data; notes the modules of what goes by reference."""
+        if isinstance(obj, _CACHED) and travels_by_value(obj.__module__):
+            return _cached, (obj.__wrapped__, obj.cache_parameters())
+        reduced = super().reducer_override(obj)
+        if isinstance(obj, ModuleType):
+            self._note(obj.__name__)
+        elif isinstance(obj, type | FunctionType):
+            if reduced is NotImplemented:
+                self._note(obj.__module__)
+        elif reduced is NotImplemented and getattr(obj, "__qualname__", getattr(obj, "__name__", None)) is not None:
+            self._note(getattr(obj, "__module__", None) or type(obj).__module__)
+        return reduced
+
+    def _note(self, module: str | None) -> None:
+        top = (module or "builtins").partition(".")[0]
+        if top not in _EVERYWHERE and module is not None and not travels_by_value(module):
+            self.modules.add(top)
+
+    def _reduce_code(self, code: CodeType) -> Any:
+        filename = stable_filename(code.co_filename)
+        source = source_of(code)
+        if source is not None:
+            self.sources[filename, source.first_line] = source
+        if filename != code.co_filename:
+            code = code.replace(co_filename=filename)
+        return cloudpickle.Pickler.dispatch_table[CodeType](code)
+
+    def shown_sources(self) -> tuple[tuple[str, str, int], ...]:
+        """The sources noted, as arguments of ``register_source``, as many as are worth their bytes."""
+        shown: list[tuple[str, str, int]] = []
+        room = _SOURCES_LIMIT
+        for source in self.sources.values():
+            room -= len(source.text)
+            if room >= 0:
+                shown.append((source.text, source.filename, source.first_line))
+        return tuple(shown)
+
+
+def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:
+    """A function under ``functools.lru_cache``, with an empty cache, on the other side."""
+    wrapped: Callable[..., Any] = functools.lru_cache(**parameters)(function)
+    return wrapped
+
+
+def ship(module: ModuleType) -> None:
+    """Let code of this module, and of the modules below it, travel by value from now on."""
+    cloudpickle.register_pickle_by_value(module)
+    note_shipped(module.__name__)

@@ -1,0 +1,115 @@
+"""Checks before anything is stored: what fails here would have failed in every task. Not for: storing anything."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from goque.errors import InvalidInput, NotSerializable, PayloadTooLarge
+from goque.payload.codec import decode_arguments, encode_arguments, readable_size
+from goque.payload.functions import CODE_LIMIT, CapturedFunction, load
+from goque.payload.origins import module_file
+
+WARN_SIZE = 256 * 1024
+_ROUND_TRIP_LIMIT = 1024 * 1024
+
+
+def check(
+    captured: CapturedFunction,
+    args: tuple[Any, ...] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    option_names: Collection[str] | None = None,
+) -> list[str]:
+    """Warnings, each of which says what to do; raises for what cannot work.
+
+    ``args`` and ``kwargs`` are those of the first item, None when there is none. ``option_names`` are the words that
+    ``q.options`` takes; without them every unexpected keyword is taken to be meant as one.
+
+    NotSerializable when function or first item do not survive a pickle round trip, PayloadTooLarge for a function over
+    16 MiB, InvalidInput when the first item does not fit the signature.
+    """
+    if captured.closure_size > CODE_LIMIT:
+        raise PayloadTooLarge(_heavy(captured), size=captured.closure_size, limit=CODE_LIMIT)
+    func = _round_trip(captured)
+    if args is not None:
+        _bind(func, captured.name, args, kwargs or {}, option_names)
+        _round_trip_arguments(args, kwargs or {})
+    warnings = [_local(name) for name in captured.local_modules]
+    if captured.closure_size > WARN_SIZE:
+        warnings.append(_heavy(captured))
+    return warnings
+
+
+def _round_trip(captured: CapturedFunction) -> Callable[..., Any]:
+    try:
+        func = load(captured.code)
+    except Exception as error:
+        raise NotSerializable(
+            f"{captured.name} was pickled but does not load again ({type(error).__name__}: {error}): what it captures "
+            "must be rebuilt from its pickle. Make that inside the function instead"
+        ) from error
+    if not callable(func):
+        raise NotSerializable(f"{captured.name} loads as something that is not callable: pass a plain function")
+    return func
+
+
+def _round_trip_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    data = encode_arguments(args, kwargs)
+    if len(data) > _ROUND_TRIP_LIMIT:
+        return
+    try:
+        decode_arguments(data)
+    except Exception as error:
+        raise NotSerializable(
+            f"the first item was pickled but does not load again ({type(error).__name__}: {error}): pass plain data, "
+            "or give its type a __reduce__"
+        ) from error
+
+
+def _bind(
+    func: Callable[..., Any],
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    option_names: Collection[str] | None,
+) -> None:
+    try:
+        signature = inspect.signature(func)
+    except (TypeError, ValueError):
+        return  # builtins and some classes have none
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        said = f"the first item does not fit {name.rpartition('.')[2]}{signature}: {error}"
+        raise InvalidInput(said + _remedy(signature, kwargs, option_names)) from None
+
+
+def _remedy(signature: inspect.Signature, kwargs: Mapping[str, Any], option_names: Collection[str] | None) -> str:
+    unexpected = [name for name in kwargs if name not in signature.parameters]
+    for name in unexpected:
+        if option_names is None or name in option_names:
+            return f". If {name} is meant for the task and not for the function, use q.options({name}=...)"
+        close = difflib.get_close_matches(name, list(signature.parameters), 1)
+        if close:
+            return f". Did you mean {close[0]}?"
+    return ". map gives each item as one argument, starmap spreads a tuple or mapping over several"
+
+
+def _heavy(captured: CapturedFunction) -> str:
+    name, size = next(iter(captured.captured.items()), ("", 0))
+    blamed = f", most of it in {name} ({readable_size(size)})" if name else ""
+    variable = name if name.isidentifier() else "obj"
+    return (
+        f"{captured.name} carries {readable_size(captured.closure_size)} with it{blamed}: pass it as an argument, "
+        f"with kwargs= (stored once per batch) or q.put({variable})"
+    )
+
+
+def _local(name: str) -> str:
+    return (
+        f"module {name} ({module_file(name)}) is not installed, so a worker elsewhere cannot import it: "
+        f"q.ship({name}) sends it with the function"
+    )

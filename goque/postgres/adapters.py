@@ -1,0 +1,117 @@
+"""How Python values travel: one wire type per Python type. Not for: what a column means (``goque.sql``).
+
+The driver would send an ``int`` as smallint, integer or bigint by its size, and one prepared statement would become
+three. Here an int is always a bigint, a dict is jsonb, and arrays go in binary.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from struct import Struct
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.abc import Buffer
+from psycopg.adapt import AdaptersMap, Dumper, Loader, PyFormat
+from psycopg.types.array import ListBinaryDumper, ListDumper
+from psycopg.types.json import JsonbBinaryDumper, JsonbDumper
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+_INT8, _INT8_ARRAY = 20, 1016
+_BYTEA, _BYTEA_ARRAY = 17, 1001
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_LENGTH = Struct("!i").pack
+_HEAD = Struct("!iiIii").pack  # dimensions, has nulls, element type, length, lower bound
+_MICROSECONDS = Struct("!q").unpack
+
+
+class Int8ListDumper(Dumper):
+    """A flat list of ints as ``int8[]``; the driver's general one looks at every element three times."""
+
+    format = pq.Format.BINARY
+    oid = _INT8_ARRAY
+
+    def dump(self, obj: list[int | None]) -> Buffer:
+        """The array in PostgreSQL's binary form."""
+        if None in obj:
+            parts = [b"\xff\xff\xff\xff" if item is None else _sized_int(8, item) for item in obj]
+            return _HEAD(1, 1, _INT8, len(obj), 1) + b"".join(parts)
+        flat = [8] * (2 * len(obj))
+        flat[1::2] = obj  # type: ignore[assignment]
+        return _HEAD(1, 0, _INT8, len(obj), 1) + _ints(len(obj)).pack(*flat)
+
+
+class ByteaListDumper(Dumper):
+    """A flat list of bytes as ``bytea[]``."""
+
+    format = pq.Format.BINARY
+    oid = _BYTEA_ARRAY
+
+    def dump(self, obj: list[bytes | None]) -> Buffer:
+        """The array in PostgreSQL's binary form."""
+        parts: list[bytes] = []
+        for item in obj:
+            if item is None:
+                parts.append(b"\xff\xff\xff\xff")
+            else:
+                parts += (_LENGTH(len(item)), item)
+        return _HEAD(1, int(None in obj), _BYTEA, len(obj), 1) + b"".join(parts)
+
+
+_FLAT: dict[type, type[Dumper]] = {int: Int8ListDumper, bytes: ByteaListDumper}
+
+
+class ArrayDumper(ListBinaryDumper):
+    """Any other list in binary, and the choice of the quick dumpers for the two kinds that the hot path sends."""
+
+    def get_key(self, obj: list[Any], format: PyFormat) -> Any:
+        """What the choice of a dumper depends on."""
+        quick = obj and type(obj[0]) in _FLAT
+        return (self.cls, type(obj[0])) if quick else super().get_key(obj, format)
+
+    def upgrade(self, obj: list[Any], format: PyFormat) -> Any:
+        """The dumper for lists like this one."""
+        quick = _FLAT.get(type(obj[0])) if obj else None
+        return quick(self.cls, self._tx) if quick else super().upgrade(obj, format)
+
+
+class UtcLoader(Loader):
+    """``timestamptz`` in UTC whatever the session's time zone, for sessions whose settings are not ours (a pooler)."""
+
+    format = pq.Format.BINARY
+
+    def load(self, data: Buffer) -> datetime:
+        """The moment, aware, in UTC."""
+        return _EPOCH + timedelta(microseconds=_MICROSECONDS(data)[0])
+
+
+class Adaptation:
+    """The adapters as the driver wants them handed over."""
+
+    def __init__(self, *, own_time_zone: bool) -> None:
+        self.adapters = AdaptersMap(psycopg.adapters)
+        self.connection = None
+        register(self.adapters, own_time_zone=own_time_zone)
+
+
+def register(adapters: AdaptersMap, *, own_time_zone: bool = True) -> None:
+    """Add goque's adapters to a map. Of two for one class the last is the default, the other serves text-only uses."""
+    for kind, text, binary in (
+        (int, Int8Dumper, Int8BinaryDumper),
+        (dict, JsonbDumper, JsonbBinaryDumper),
+        (list, ListDumper, ArrayDumper),
+    ):
+        adapters.register_dumper(kind, text)
+        adapters.register_dumper(kind, binary)
+    if not own_time_zone:
+        adapters.register_loader("timestamptz", UtcLoader)
+
+
+@lru_cache(maxsize=1024)
+def _ints(count: int) -> Struct:
+    return Struct("!" + "iq" * count)
+
+
+_sized_int = Struct("!iq").pack

@@ -1,0 +1,264 @@
+"""The few verbs by which statements run: on a pool, on one connection, or inside a transaction. Not for: connecting."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from itertools import count
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from goque.errors import DatabaseError
+from goque.postgres.adapters import register
+from goque.postgres.connections import Connection, Profile
+from goque.postgres.failures import translated
+from goque.sql.statement import Statement, qualify
+
+_Row = TypeVar("_Row")
+_Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+_CSV_BLOCK = 1 << 16
+_LONG = {"statement_timeout": "2h", "idle_in_transaction_session_timeout": "10min"}
+_cursor_numbers = count(1)
+
+
+class Verbs(ABC):
+    """What can be done with a statement. Every verb is one transaction, except inside ``transaction()``."""
+
+    def __init__(self, profile: Profile, *, prepare: bool | None = None) -> None:
+        self._profile = profile
+        self._prepare = prepare if not profile.pooler else False
+        self._settings = profile.transaction_settings()
+
+    @abstractmethod
+    def _connection(self) -> AbstractContextManager[Connection]:
+        """The connection to use for a block."""
+
+    @property
+    def schema(self) -> str:
+        """The schema that the statements are run against."""
+        return self._profile.schema
+
+    def run(self, statement: Statement[Any]) -> int:
+        """Execute; the number of rows changed, or returned by a SELECT."""
+        with self._executed([statement]) as [cursor]:
+            return max(cursor.rowcount, 0)
+
+    def one(self, statement: Statement[_Row]) -> _Row:
+        """The only row; any other number of rows is a ``DatabaseError``."""
+        rows = self.all(statement)
+        if len(rows) != 1:
+            raise DatabaseError(
+                f"The statement {statement.name!r} gave {len(rows)} rows where exactly one belongs. "
+                "Check that this database holds goque's schema and nothing else wrote to it (goque doctor)."
+            )
+        return rows[0]
+
+    def first(self, statement: Statement[_Row]) -> _Row | None:
+        """The first row, or None."""
+        with self._executed([statement]) as [cursor]:
+            row = cursor.fetchone() if cursor.description else None
+        return None if row is None else statement.read(row)
+
+    def all(self, statement: Statement[_Row]) -> list[_Row]:
+        """All rows."""
+        with self._executed([statement]) as [cursor]:
+            rows = _rows(cursor)
+        read = statement.read
+        return [read(row) for row in rows]
+
+    def pipeline(self, statements: Sequence[Statement[Any]]) -> list[list[Any]]:
+        """All of them in one round trip and one transaction, committed when this returns; the rows of each, in order.
+
+        If one fails, none has happened, and its error is raised.
+        """
+        if not statements:
+            return []
+        with self._executed(statements) as cursors:
+            rows = [_rows(cursor) for cursor in cursors]
+        return [list(map(statement.read, found)) for statement, found in zip(statements, rows, strict=True)]
+
+    def notify(self, channel: str, payload: str = "") -> None:
+        """Send a notification; inside a transaction it goes out with the commit."""
+        with self._connection() as connection, self._translated("notify"):
+            self._cursor(connection).execute("SELECT pg_notify(%s, %s)", (channel, payload))
+
+    def stream(self, statement: Statement[_Row], *, chunk: int = 2_000) -> Generator[_Row, None, None]:
+        """Rows as they are read, ``chunk`` at a time, from a cursor in the server; memory stays bounded.
+
+        It holds a connection and a snapshot until it is exhausted or closed. A pause of ten minutes ends it.
+        """
+        with self._connection() as connection, self._translated(statement.name), connection.transaction():
+            self._begin(connection, _LONG)
+            name = f"goque_{next(_cursor_numbers)}"
+            with connection.cursor(name, binary=True, row_factory=tuple_row) as cursor:
+                cursor.itersize = chunk
+                cursor.execute(self._text(statement), statement.values)
+                while rows := cursor.fetchmany(chunk):
+                    yield from map(statement.read, rows)
+
+    def copy_out_csv(self, statement: Statement[Any], *, header: bool = False) -> Generator[bytes, None, None]:
+        """The rows as CSV in blocks of some 64 KiB: UTF-8, NULL is an empty field and an empty text is ``""``."""
+        # COPY takes no parameters: here alone the driver writes the values into the text, quoted for the server.
+        text = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER {})")
+        with self._connection() as connection, self._translated(statement.name), connection.transaction():
+            self._begin(connection, _LONG | {"TimeZone": "UTC"})
+            bound = psycopg.ClientCursor(connection).mogrify(self._text(statement), statement.values)
+            query = text.format(sql.SQL(bound), sql.SQL("true" if header else "false"))
+            block = bytearray()
+            with connection.cursor().copy(query) as copy:
+                for data in copy:
+                    block += data
+                    if len(block) >= _CSV_BLOCK:
+                        yield bytes(block)
+                        block.clear()
+            if block:
+                yield bytes(block)
+
+    @contextmanager
+    def transaction(self, doing: str = "a transaction") -> Iterator[Transaction]:
+        """The same verbs in one transaction: committed at the end of the block, rolled back if it raises.
+
+        Inside a transaction this is a savepoint. ``doing`` names it in error messages.
+        """
+        with self._connection() as connection, self._translated(doing), connection.transaction():
+            self._begin(connection, {})
+            yield Transaction(connection, self._profile, prepare=self._prepare)
+
+    @contextmanager
+    def _executed(self, statements: Sequence[Statement[Any]]) -> Iterator[list[_Cursor]]:
+        """Cursors whose results have arrived. Several statements share one implicit transaction up to the sync."""
+        name = statements[0].name if len(statements) == 1 else ", ".join(statement.name for statement in statements)
+        with self._connection() as connection, self._translated(name):
+            if len(statements) == 1 and not self._settings:
+                yield [self._execute(connection, statements[0])]
+                return
+            with connection.pipeline():
+                if self._settings:
+                    self._begin(connection, {})
+                cursors = [self._execute(connection, statement) for statement in statements]
+            yield cursors
+
+    def _execute(self, connection: Connection, statement: Statement[Any]) -> _Cursor:
+        return self._cursor(connection).execute(self._text(statement), statement.values, prepare=self._prepare)
+
+    def _cursor(self, connection: Connection) -> _Cursor:
+        return connection.cursor(binary=True)
+
+    def _begin(self, connection: Connection, more: dict[str, str]) -> None:
+        """Give the current transaction its settings; they end with it."""
+        settings = self._settings | more
+        if settings:
+            calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
+            values = [part for setting in settings.items() for part in setting]
+            self._cursor(connection).execute(f"SELECT {calls}", values)
+
+    def _text(self, statement: Statement[Any]) -> str:
+        return qualify(statement.text, self._profile.schema)
+
+    def _translated(self, doing: str) -> AbstractContextManager[None]:
+        profile = self._profile
+        return translated(profile.dsn, profile.schema, doing, read_only=profile.read_only)
+
+
+class Transaction(Verbs):
+    """The verbs inside a transaction that somebody else ends, and the bulk ways in."""
+
+    def __init__(self, connection: Connection, profile: Profile, *, prepare: bool | None = None) -> None:
+        super().__init__(profile, prepare=prepare)
+        self._inside = connection
+        self._settings = {}
+
+    def _connection(self) -> AbstractContextManager[Connection]:
+        return _lent(self._inside)
+
+    @property
+    def connection(self) -> Connection:
+        """The driver's connection, for what is text by nature: roles and migrations."""
+        return self._inside
+
+    def copy_in(
+        self, table: str, columns: Sequence[str], sql_types: Sequence[str], rows: Iterable[Sequence[Any]]
+    ) -> int:
+        """Stream rows into a table by binary COPY; the number of rows.
+
+        ``table`` is a name in the schema, or ``pg_temp.name``. ``sql_types`` are PostgreSQL's names of the columns'
+        types. What ``rows`` raises passes through; nothing is stored then.
+        """
+        with self._copying(table, columns) as (cursor, copy):
+            copy.set_types(sql_types)
+            write = copy.write_row
+            for row in rows:
+                write(row)
+        return max(cursor.rowcount, 0)
+
+    def copy_in_raw(self, table: str, columns: Sequence[str], chunks: Iterable[bytes]) -> int:
+        """The same for rows that are already in COPY's binary format, header and trailer included."""
+        with self._copying(table, columns) as (cursor, copy):
+            for chunk in chunks:
+                copy.write(chunk)
+        return max(cursor.rowcount, 0)
+
+    @contextmanager
+    def _copying(self, table: str, columns: Sequence[str]) -> Iterator[tuple[_Cursor, psycopg.Copy]]:
+        schema, _, name = table.rpartition(".")
+        query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+            sql.Identifier(schema or self.schema, name), sql.SQL(", ").join(map(sql.Identifier, columns))
+        )
+        with self._translated(f"copying into {table}"):
+            self._begin(self._inside, _LONG)
+            cursor = self._cursor(self._inside)
+            with cursor.copy(query) as copy:
+                yield cursor, copy
+
+
+class CallersTransaction(Transaction):
+    """The verbs on a connection of the application, in its own transaction; its settings and adapters stay as they are.
+
+    Takes a psycopg 3 connection, or an SQLAlchemy connection over one.
+    """
+
+    def __init__(self, connection: Any, profile: Profile) -> None:
+        super().__init__(driver_connection(connection), profile, prepare=False)
+
+    def _begin(self, connection: Connection, more: dict[str, str]) -> None:
+        """Nothing: the transaction is the application's."""
+
+    def _cursor(self, connection: Connection) -> _Cursor:
+        cursor: _Cursor = psycopg.Cursor(connection, row_factory=tuple_row)
+        cursor.format = psycopg.pq.Format.BINARY
+        register(cursor.adapters, own_time_zone=False)
+        return cursor
+
+
+def driver_connection(connection: Any) -> Connection:
+    """The psycopg connection itself, or the one under an SQLAlchemy connection or session."""
+    for candidate in (connection, _under_sqlalchemy(connection)):
+        if isinstance(candidate, psycopg.Connection):
+            return candidate
+    raise TypeError(
+        f"q.using() takes a psycopg 3 connection or an SQLAlchemy connection over postgresql+psycopg, "
+        f"not {type(connection).__module__}.{type(connection).__qualname__}."
+    )
+
+
+def _under_sqlalchemy(connection: Any) -> Any:
+    if not hasattr(connection, "connection") and callable(getattr(connection, "connection", None)):
+        connection = connection.connection()
+    inner = getattr(connection, "connection", None)
+    if callable(inner):
+        inner = getattr(inner(), "connection", None)
+    return getattr(inner, "driver_connection", None)
+
+
+@contextmanager
+def _lent(connection: Connection) -> Iterator[Connection]:
+    yield connection
+
+
+def _rows(cursor: _Cursor) -> list[tuple[Any, ...]]:
+    return cursor.fetchall() if cursor.description else []

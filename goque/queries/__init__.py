@@ -1,0 +1,1 @@
+"""All SQL of goque, as functions that return statements. Not for: running them (``postgres``)."""

@@ -1,0 +1,378 @@
+"""Finding and taking work. Not for: giving it back or ending it (``queries.finish``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from goque.model.eligibility import Eligibility
+from goque.model.states import Status
+from goque.queries.tally import counted
+from goque.sql.columns import unnest
+from goque.sql.expressions import Bind, Condition, lit, null
+from goque.sql.functions import (
+    any_of,
+    array_agg,
+    case,
+    coalesce,
+    count,
+    function,
+    not_exists,
+    now,
+    optional,
+    present,
+    seconds,
+    subquery,
+)
+from goque.sql.query import Cte, Query, recursive
+from goque.sql.select import select
+from goque.sql.statement import Statement, template
+from goque.sql.tables import BATCH, CLAIM, FUNCTION, LANE, QUEUE, TASK
+from goque.sql.types import BIGINT, BOOLEAN, BYTEA, DOUBLE, INTEGER, TEXT, array
+from goque.sql.writes import insert, update
+
+INLINE = 16_384
+"""Bytes of arguments that come with the claim; larger ones are read when the task is about to start."""
+MOST_LANES = 5_000
+
+
+class Listed(NamedTuple):
+    """A lane with ready work."""
+
+    lane: int
+    queue: str
+    priority: int
+
+
+class Claimed(NamedTuple):
+    """A task that this worker now holds. ``args`` is None where it is still to be read."""
+
+    id: int
+    lane: int
+    run: int
+    attempts: int
+    max_attempts: int
+    losses: int
+    seq: int
+    metadata: Any
+    checkpoint: bytes | None
+    expired: bool
+    args: bytes | None
+
+
+class LaneRow(NamedTuple):
+    """What is needed to run the tasks of a lane; sealed fields are sealed."""
+
+    id: int
+    digest: str
+    batch_id: int | None
+    type: str
+    function_hash: str
+    code: bytes
+    source: str | None
+    filename: str | None
+    first_line: int | None
+    seal: bytes | None
+    policy: bytes | None
+    kwargs: bytes | None
+    timeout_s: float | None
+    cwd: str | None
+
+
+def _open_lane() -> Condition:
+    """The lane is neither paused nor canceled, nor is its queue."""
+    paused = select(QUEUE.name).from_(QUEUE)
+    return (
+        ~LANE.paused
+        & LANE.canceled_at.is_null()
+        & not_exists(paused.where(QUEUE.name == LANE.queue, QUEUE.paused))
+        & not_exists(paused.where(QUEUE.name == Bind("every", TEXT), QUEUE.paused))
+    )
+
+
+def _servable() -> Condition:
+    """This worker can run what the lane holds."""
+    queues = Bind("queues", array(TEXT), nullable=True)
+    lanes = Bind("lanes", array(BIGINT), nullable=True)
+    return (
+        (queues.is_null() | (LANE.queue == any_of(present(queues))))
+        & (lanes.is_null() | (LANE.id == any_of(present(lanes))))
+        & (LANE.python.is_null() | (LANE.python == Bind("python", TEXT)))
+        & function("arraycontained", BOOLEAN, LANE.key_ids, Bind("key_ids", array(TEXT)))
+        & function("arraycontained", BOOLEAN, LANE.tags, Bind("tags", array(TEXT)))
+        & case(
+            (LANE.function_id.is_null(), LANE.type == any_of(Bind("types", array(TEXT)))),
+            else_=Bind("callables", BOOLEAN),
+        )
+    )
+
+
+def _lanes_with_ready_tasks() -> Cte:
+    """Each lane in the ready index once, found by skipping from one to the next: its cost is per lane, not per task."""
+    first = select(TASK.lane_id).from_(TASK).where(TASK.seq > lit(0)).order_by(TASK.lane_id).limit(1)
+
+    def step(found: Cte) -> Query[Any]:
+        following = (
+            select(TASK.lane_id)
+            .from_(TASK)
+            .where(TASK.seq > lit(0), TASK.lane_id > found.lane_id)
+            .order_by(TASK.lane_id)
+            .limit(1)
+        )
+        return select(subquery(following).as_("lane_id")).from_(found).where(found.lane_id.is_not_null())
+
+    start = first.sub("start")
+    return recursive("found", select(optional(start.lane_id).as_("lane_id")).from_(start), step)
+
+
+@template(read=Listed._make)
+def _live_lanes() -> Query[Any]:
+    found = _lanes_with_ready_tasks()
+    return (
+        select(LANE.id, LANE.queue, LANE.priority)
+        .with_(found)
+        .from_(found)
+        .join(LANE, LANE.id == found.lane_id)
+        .where(_open_lane(), _servable())
+        .limit(MOST_LANES)
+    )
+
+
+def live_lanes(who: Eligibility) -> Statement[Listed]:
+    """The lanes that have ready tasks which this worker may take now."""
+    return _live_lanes.bind(**who.values())
+
+
+@template(read=Claimed._make)
+def _claim() -> Query[Any]:
+    wanted = unnest(
+        "wanted",
+        lane_id=Bind("lanes", array(BIGINT)),
+        mark=Bind("marks", array(BIGINT)),
+        want=Bind("wants", array(BIGINT)),
+    )
+    ready = (
+        select(TASK.id)
+        .from_(TASK)
+        .where(TASK.lane_id == wanted.lane_id, TASK.seq >= wanted.mark, TASK.seq > lit(0))
+        .order_by(TASK.seq)
+        .limit(wanted.want)
+        .for_update(skip_locked=True)
+        .sub("ready")
+    )
+    # Fenced from the planner: inlined into the update it may lock more rows than it takes.
+    picked = (
+        select(ready.id)
+        .from_(wanted)
+        .join(LANE, LANE.id == wanted.lane_id)
+        .cross_join_lateral(ready)
+        .where(_open_lane())
+        .cte("picked", materialized=True)
+    )
+    inline = (function("octet_length", INTEGER, TASK.args) <= lit(INLINE)) & (TASK.losses == lit(0))
+    taken = (
+        update(TASK)
+        .set(TASK.run, TASK.run + lit(1))
+        .set(TASK.seq, -TASK.seq)
+        .set(TASK.worker_id, Bind("worker", BIGINT))
+        .from_(picked)
+        .where(TASK.id == picked.id)
+        .returning(
+            TASK.id,
+            TASK.lane_id,
+            TASK.run,
+            TASK.attempts,
+            TASK.max_attempts,
+            TASK.losses,
+            (-TASK.seq).as_("seq"),
+            TASK.metadata,
+            TASK.checkpoint,
+            coalesce(TASK.expires_at < now(), lit(False)).as_("expired"),
+            case((inline, TASK.args), else_=null(BYTEA)).as_("args"),
+        )
+        .cte("taken")
+    )
+    # One row per claim instead of an index over held tasks: it is how the healer finds them.
+    noted = (
+        insert(CLAIM)
+        .columns(CLAIM.worker_id, CLAIM.number, CLAIM.task_ids)
+        .select(
+            select(
+                Bind("worker", BIGINT).as_("worker_id"),
+                Bind("number", BIGINT).as_("number"),
+                present(array_agg(taken.id)).as_("task_ids"),
+            )
+            .from_(taken)
+            .having(count() > lit(0))
+        )
+        .returning(CLAIM.number)
+        .cte("noted")
+    )
+    return (
+        select(
+            taken.id,
+            taken.lane_id,
+            taken.run,
+            taken.attempts,
+            taken.max_attempts,
+            taken.losses,
+            taken.seq,
+            taken.metadata,
+            taken.checkpoint,
+            taken.expired,
+            taken.args,
+        )
+        .with_(picked, taken, noted)
+        .from_(taken)
+    )
+
+
+def claim(worker: int, number: int, asks: Sequence[tuple[int, int, int]], every: str) -> Statement[Claimed]:
+    """Take ready tasks: of each lane up to ``want``, in order, from ``mark`` on. Noted as claim ``number``."""
+    return _claim.bind(
+        worker=worker,
+        number=number,
+        lanes=[lane for lane, _, _ in asks],
+        marks=[mark for _, mark, _ in asks],
+        wants=[want for _, _, want in asks],
+        every=every,
+    )
+
+
+@template(read=tuple)
+def _start() -> Query[Any]:
+    starting = unnest(
+        "starting",
+        id=Bind("ids", array(BIGINT)),
+        run=Bind("runs", array(BIGINT)),
+        ago=Bind("agos", array(DOUBLE)),
+    )
+    mine = (
+        select(TASK.id, TASK.status, TASK.lane_id)
+        .from_(TASK)
+        .where(
+            TASK.id == starting.id,
+            TASK.run == starting.run,
+            TASK.worker_id == Bind("worker", BIGINT),
+            TASK.status.in_([lit(Status.NEW), lit(Status.ERROR)]),
+        )
+        .for_update(skip_locked=True)
+        .sub("mine")
+    )
+    locked = (
+        select(mine.id, mine.lane_id, mine.status.as_("before"), starting.ago)
+        .from_(starting)
+        .cross_join_lateral(mine)
+        .cte("locked", materialized=True)
+    )
+    started = (
+        update(TASK)
+        .set(TASK.status, lit(Status.PROCESSING))
+        .set(TASK.started_at, now() - seconds(locked.ago))
+        .from_(locked)
+        .where(TASK.id == locked.id)
+        .returning(TASK.id, TASK.args, TASK.losses, locked.lane_id, locked.before, TASK.status)
+        .cte("started")
+    )
+    counts = counted(started, before=started.before, after=started.status)
+    # Arguments come back only where the claim kept them back: a suspect must be marked before it is read.
+    return (
+        select(started.id, case((started.losses > lit(0), started.args), else_=null(BYTEA)).as_("args"))
+        .with_(locked, started, counts)
+        .from_(started)
+    )
+
+
+def start(worker: int, tasks: Sequence[tuple[int, int, float]]) -> Statement[tuple[int, bytes | None]]:
+    """Mark as running: ``(id, run, seconds since it began)``. Gives back those that are still this worker's."""
+    ordered = sorted(tasks)
+    return _start.bind(
+        worker=worker,
+        ids=[task for task, _, _ in ordered],
+        runs=[run for _, run, _ in ordered],
+        agos=[ago for _, _, ago in ordered],
+    )
+
+
+@template(read=tuple)
+def _arguments() -> Query[Any]:
+    wanted = unnest("wanted", id=Bind("ids", array(BIGINT)))
+    return select(TASK.id, TASK.args).from_(wanted).join(TASK, TASK.id == wanted.id)
+
+
+def arguments(ids: Sequence[int]) -> Statement[tuple[int, bytes]]:
+    """The sealed arguments of these tasks."""
+    return _arguments.bind(ids=list(ids))
+
+
+@template(read=LaneRow._make)
+def _programs() -> Query[Any]:
+    wanted = unnest("wanted", id=Bind("lanes", array(BIGINT)))
+    return (
+        select(
+            LANE.id,
+            LANE.digest,
+            LANE.batch_id,
+            LANE.type,
+            FUNCTION.hash,
+            FUNCTION.code,
+            FUNCTION.source,
+            FUNCTION.filename,
+            FUNCTION.first_line,
+            LANE.seal,
+            LANE.policy,
+            optional(BATCH.kwargs),
+            LANE.timeout_s,
+            LANE.cwd,
+        )
+        .from_(wanted)
+        .join(LANE, LANE.id == wanted.id)
+        .join(FUNCTION, FUNCTION.id == LANE.function_id)
+        .left_join(BATCH, BATCH.id == LANE.batch_id)
+    )
+
+
+def programs(lanes: Sequence[int]) -> Statement[LaneRow]:
+    """What is needed to run the tasks of these lanes."""
+    return _programs.bind(lanes=list(lanes))
+
+
+@template(read=tuple)
+def _watch_held() -> Query[Any]:
+    wanted = unnest("wanted", id=Bind("ids", array(BIGINT)), lane_id=Bind("lanes", array(BIGINT)))
+    paused = ~_open_lane()
+    return (
+        select(wanted.id, (TASK.status == lit(Status.CANCELED)).as_("canceled"), paused.as_("paused"))
+        .from_(wanted)
+        .join(TASK, TASK.id == wanted.id)
+        .join(LANE, LANE.id == wanted.lane_id)
+        .where((TASK.status == lit(Status.CANCELED)) | paused)
+    )
+
+
+def watch_held(tasks: Sequence[tuple[int, int]], every: str) -> Statement[tuple[int, bool, bool]]:
+    """Which of these ``(id, lane)`` have been canceled, or stand in a lane that was paused or canceled."""
+    return _watch_held.bind(ids=[task for task, _ in tasks], lanes=[lane for _, lane in tasks], every=every)
+
+
+@template(read=tuple)
+def _unfinished() -> Query[Any]:
+    from goque.sql.functions import sum_
+    from goque.sql.tables import TALLY
+
+    live = select(LANE.id).from_(LANE).where(_open_lane(), _servable()).cte("live")
+    return (
+        select(
+            coalesce(sum_(TALLY.new), lit(0)).as_("new"),
+            coalesce(sum_(TALLY.processing), lit(0)).as_("processing"),
+            coalesce(sum_(TALLY.error), lit(0)).as_("error"),
+        )
+        .with_(live)
+        .from_(TALLY)
+        .join(live, live.id == TALLY.lane_id)
+    )
+
+
+def unfinished(who: Eligibility) -> Statement[tuple[int, int, int]]:
+    """How many tasks that this worker may take are ready or held, running, or waiting to be retried."""
+    return _unfinished.bind(**who.values())

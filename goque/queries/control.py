@@ -1,0 +1,423 @@
+"""What people do to tasks: cancel, retry, pause, resume. Not for: what workers do (``claim``, ``finish``).
+
+Bulk verbs work in small steps. Each step takes the next rows by id, skips those that somebody else has locked and says
+how far it came, so that no statement holds more than a few thousand locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from goque.model.states import UNFINISHED, RunOutcome, Status
+from goque.queries.moments import ready_now
+from goque.queries.tally import counted
+from goque.sql import (
+    BIGINT,
+    BOOLEAN,
+    INTEGER,
+    SMALLINT,
+    TEXT,
+    Bind,
+    Condition,
+    Cte,
+    Query,
+    Statement,
+    any_of,
+    array,
+    case,
+    coalesce,
+    delete,
+    excluded,
+    exists,
+    greatest,
+    insert,
+    lit,
+    now,
+    null,
+    present,
+    scalar,
+    select,
+    template,
+    unnest,
+    update,
+)
+from goque.sql.tables import BATCH, EXTERNAL_ID, LANE, QUEUE, RUN, TASK
+from goque.sql.types import BYTEA, DOUBLE, TIMESTAMPTZ
+
+STEP = 2_000
+"""Rows per step."""
+
+_UNFINISHED = [lit(status) for status in sorted(UNFINISHED)]
+
+
+def _in_range() -> Condition:
+    return (TASK.id >= Bind("first", BIGINT)) & (TASK.id <= Bind("last", BIGINT))
+
+
+def _canceled(picked: Cte) -> Query[Any]:
+    """Cancel the picked rows. Worker, run and a negative seq stay: the code may still run, and must be stopped."""
+    canceled = (
+        update(TASK)
+        .set(TASK.status, lit(Status.CANCELED))
+        .set(TASK.seq, case((TASK.seq < lit(0), TASK.seq), else_=null(BIGINT)))
+        .set(TASK.run_at, None)
+        .set(TASK.finished_at, now())
+        .set(TASK.reason, Bind("reason", TEXT, nullable=True))
+        .from_(picked)
+        .where(TASK.id == picked.id)
+        .returning(TASK.id, TASK.lane_id, picked.before, TASK.status.as_("after"), TASK.external_id)
+        .cte("canceled")
+    )
+    counts = counted(canceled, before=canceled.before, after=canceled.after)
+    freed = (
+        delete(EXTERNAL_ID)
+        .using(canceled)
+        .where(EXTERNAL_ID.task_id == canceled.id, canceled.external_id.is_not_null())
+        .returning(EXTERNAL_ID.task_id)
+        .cte("freed")
+    )
+    return select(canceled.id).with_(picked, canceled, counts, freed).from_(canceled)
+
+
+@template(read=scalar)
+def _cancel_range() -> Query[Any]:
+    picked = (
+        select(TASK.id, TASK.status.as_("before"))
+        .from_(TASK)
+        .where(_in_range(), TASK.status.in_(_UNFINISHED))
+        .order_by(TASK.id)
+        .limit(Bind("limit", INTEGER))
+        .for_update(skip_locked=True)
+        .cte("picked", materialized=True)
+    )
+    return _canceled(picked)
+
+
+def cancel_range(first: int, last: int, reason: str | None, limit: int = STEP) -> Statement[int]:
+    """Cancel the next unfinished tasks of a range of ids. Gives the ids that it canceled."""
+    return _cancel_range.bind(first=first, last=last, reason=reason, limit=limit)
+
+
+@template(read=scalar)
+def _cancel_tasks() -> Query[Any]:
+    wanted = unnest("wanted", id=Bind("ids", array(BIGINT)))
+    row = (
+        select(TASK.id, TASK.status.as_("before"))
+        .from_(TASK)
+        .where(TASK.id == wanted.id, TASK.status.in_(_UNFINISHED))
+        .for_update()
+        .sub("row")
+    )
+    picked = select(row.id, row.before).from_(wanted).cross_join_lateral(row).cte("picked", materialized=True)
+    return _canceled(picked)
+
+
+def cancel_tasks(ids: Sequence[int], reason: str | None) -> Statement[int]:
+    """Cancel these tasks as far as they are not final. Gives the ids that it canceled."""
+    return _cancel_tasks.bind(ids=sorted(ids), reason=reason)
+
+
+@template(read=scalar)
+def _close_lanes() -> Query[Any]:
+    lanes = (
+        update(LANE)
+        .set(LANE.canceled_at, now())
+        .where(LANE.batch_id == Bind("batch", BIGINT), LANE.canceled_at.is_null())
+        .returning(LANE.id)
+        .cte("lanes")
+    )
+    batch = (
+        update(BATCH)
+        .set(BATCH.canceled_at, now())
+        .set(BATCH.changed_at, now())
+        .set(BATCH.cancel_reason, Bind("reason", TEXT, nullable=True))
+        .where(BATCH.id == Bind("batch", BIGINT))
+        .returning(BATCH.id)
+        .cte("batch_row")
+    )
+    return select(lanes.id).with_(lanes, batch).from_(lanes)
+
+
+def close_lanes(batch: int, reason: str | None) -> Statement[int]:
+    """Stop all claims of a batch at once; its rows are canceled after this, step by step."""
+    return _close_lanes.bind(batch=batch, reason=reason)
+
+
+class Retried(NamedTuple):
+    """What a retry found: the status a task had, and why it was left alone (None: it runs again)."""
+
+    id: int
+    before: Status
+    skipped: str | None
+
+
+class Skip:
+    """Why a retry leaves a task alone."""
+
+    STOPPING = "still stopping"
+    DUPLICATE = "its external id is taken"
+    FOLLOWER = "it shares the outcome of another task"
+
+
+@template(read=Retried._make)
+def _retry() -> Query[Any]:
+    wanted = unnest("wanted", id=Bind("ids", array(BIGINT)))
+    row = (
+        select(
+            TASK.id,
+            TASK.lane_id,
+            TASK.status.as_("before"),
+            TASK.seq,
+            TASK.same_as,
+            TASK.external_id,
+            TASK.run,
+            TASK.worker_id,
+            TASK.attempts,
+            TASK.started_at,
+            TASK.finished_at,
+            TASK.result,
+            TASK.cpu_s,
+            TASK.max_rss_mb,
+            TASK.log,
+        )
+        .from_(TASK)
+        .where(
+            TASK.id == wanted.id,
+            TASK.status.in_([lit(Status.ATTEMPTS_LEFT), lit(Status.CANCELED), lit(Status.ERROR)])
+            | ((TASK.status == lit(Status.DONE)) & Bind("force", BOOLEAN)),
+        )
+        .for_update()
+        .sub("row")
+    )
+    found = select(*row._columns()).from_(wanted).cross_join_lateral(row).cte("found", materialized=True)
+    stopping = (found.before == lit(Status.CANCELED)) & coalesce(found.seq < lit(0), lit(False))
+    held = (found.before == lit(Status.ERROR)) & coalesce(found.seq < lit(0), lit(False))
+    free = ~stopping & ~held & found.same_as.is_null()
+    lost_id = found.external_id.is_not_null() & found.before.in_([lit(Status.ATTEMPTS_LEFT), lit(Status.CANCELED)])
+    regained = (
+        insert(EXTERNAL_ID)
+        .columns(EXTERNAL_ID.type, EXTERNAL_ID.external_id, EXTERNAL_ID.task_id)
+        .select(
+            select(LANE.type, present(found.external_id).as_("external_id"), found.id)
+            .from_(found)
+            .join(LANE, LANE.id == found.lane_id)
+            .where(free, lost_id)
+            .order_by(found.external_id)
+        )
+        .on_conflict(EXTERNAL_ID.type, EXTERNAL_ID.external_id)
+        .do_nothing()
+        .returning(EXTERNAL_ID.task_id)
+        .cte("regained")
+    )
+    has_id = ~lost_id | exists(select(regained.task_id).from_(regained).where(regained.task_id == found.id))
+    # A success is told by its task; before it runs again it becomes a record of its own.
+    kept = (
+        insert(RUN)
+        .columns(
+            RUN.task_id,
+            RUN.run,
+            RUN.worker_id,
+            RUN.attempt,
+            RUN.status,
+            RUN.outcome,
+            RUN.started_at,
+            RUN.finished_at,
+            RUN.result,
+            RUN.cpu_s,
+            RUN.max_rss_mb,
+            RUN.log,
+        )
+        .select(
+            select(
+                found.id,
+                found.run,
+                found.worker_id,
+                found.attempts,
+                lit(Status.DONE).as_("status"),
+                lit(RunOutcome.DONE).as_("outcome"),
+                found.started_at,
+                coalesce(found.finished_at, now()).as_("finished_at"),
+                found.result,
+                found.cpu_s,
+                found.max_rss_mb,
+                found.log,
+            )
+            .from_(found)
+            .where(found.before == lit(Status.DONE), free)
+        )
+        .on_conflict(RUN.task_id, RUN.run)
+        .do_nothing()
+        .returning(RUN.task_id)
+        .cte("kept")
+    )
+    reset = Bind("reset", BOOLEAN)
+    attempts = case((reset, lit(0)), else_=TASK.attempts + lit(0))
+    lane = Bind("lane", BIGINT, nullable=True)
+    again = (
+        update(TASK)
+        .set(TASK.status, case((found.before == lit(Status.ERROR), lit(Status.ERROR)), else_=lit(Status.NEW)))
+        .set(TASK.seq, ready_now())
+        .set(TASK.run_at, None)
+        .set(TASK.attempts, attempts.cast(SMALLINT))
+        .set(
+            TASK.max_attempts,
+            greatest(
+                coalesce(Bind("max_attempts", SMALLINT, nullable=True), TASK.max_attempts), attempts + lit(1)
+            ).cast(SMALLINT),
+        )
+        .set(TASK.losses, lit(0))
+        .set(TASK.handbacks, lit(0))
+        .set(TASK.lane_id, coalesce(lane, TASK.lane_id))
+        .set(TASK.worker_id, None)
+        .set(TASK.started_at, None)
+        .set(TASK.finished_at, None)
+        .set(TASK.result, None)
+        .set(TASK.reason, None)
+        .set(TASK.progress, None)
+        .set(TASK.cpu_s, null(DOUBLE))
+        .set(TASK.max_rss_mb, null(DOUBLE))
+        .set(TASK.log, None)
+        .set(TASK.expires_at, null(TIMESTAMPTZ))
+        .set(TASK.checkpoint, case((reset, null(BYTEA)), else_=TASK.checkpoint))
+        .from_(found)
+        .where(TASK.id == found.id, free, has_id)
+        .returning(TASK.id, found.lane_id.as_("old_lane"), TASK.lane_id, found.before, TASK.status.as_("after"))
+        .cte("again")
+    )
+    gone = counted(again, before=again.before, lane=again.old_lane, name="gone")
+    come = counted(again, after=again.after, name="come")
+    why = case(
+        (stopping, Bind("stopping", TEXT)),
+        (found.same_as.is_not_null(), Bind("follower", TEXT)),
+        (held, Bind("stopping", TEXT)),
+        (~has_id, Bind("duplicate", TEXT)),
+        else_=null(TEXT),
+    )
+    return (
+        select(found.id, found.before, why.as_("skipped")).with_(found, regained, kept, again, gone, come).from_(found)
+    )
+
+
+def retry(
+    ids: Sequence[int],
+    *,
+    reset: bool = True,
+    force: bool = False,
+    lane: int | None = None,
+    max_attempts: int | None = None,
+) -> Statement[Retried]:
+    """Make tasks ready again. Tasks that are not listed in the answer are neither failed nor canceled."""
+    return _retry.bind(
+        ids=sorted(ids),
+        reset=reset,
+        force=force,
+        lane=lane,
+        max_attempts=max_attempts,
+        stopping=Skip.STOPPING,
+        follower=Skip.FOLLOWER,
+        duplicate=Skip.DUPLICATE,
+    )
+
+
+@template(read=scalar)
+def _failed_ids() -> Query[Any]:
+    return (
+        select(TASK.id)
+        .from_(TASK)
+        .where(
+            _in_range(),
+            TASK.status.in_([lit(Status.ATTEMPTS_LEFT), lit(Status.CANCELED), lit(Status.ERROR)])
+            | ((TASK.status == lit(Status.DONE)) & Bind("force", BOOLEAN)),
+        )
+        .order_by(TASK.id)
+        .limit(Bind("limit", INTEGER))
+    )
+
+
+def retryable(first: int, last: int, *, force: bool, limit: int = STEP) -> Statement[int]:
+    """The next tasks of a range of ids that a retry would touch."""
+    return _failed_ids.bind(first=first, last=last, force=force, limit=limit)
+
+
+@template(read=scalar)
+def _reopen_batch() -> Query[Any]:
+    return (
+        update(BATCH)
+        .set(BATCH.canceled_at, None)
+        .set(BATCH.cancel_reason, None)
+        .set(BATCH.changed_at, now())
+        .where(BATCH.id == Bind("batch", BIGINT))
+        .returning(BATCH.id)
+    )
+
+
+def reopen_batch(batch: int) -> Statement[int]:
+    """A retry takes back the cancel of a whole batch; its closed lanes stay closed, so it needs a new one."""
+    return _reopen_batch.bind(batch=batch)
+
+
+@template(read=scalar)
+def _pause_batch() -> Query[Any]:
+    lanes = (
+        update(LANE)
+        .set(LANE.paused, Bind("paused", BOOLEAN))
+        .where(LANE.batch_id == Bind("batch", BIGINT))
+        .returning(LANE.id)
+        .cte("lanes")
+    )
+    return (
+        update(BATCH)
+        .set(BATCH.paused, Bind("paused", BOOLEAN))
+        .where(BATCH.id == Bind("batch", BIGINT))
+        .returning(BATCH.id)
+        .with_(lanes)
+    )
+
+
+def pause_batch(batch: int, paused: bool) -> Statement[int]:
+    """Let no task of a batch be claimed, or let them be claimed again."""
+    return _pause_batch.bind(batch=batch, paused=paused)
+
+
+@template(read=scalar)
+def _pause_queues() -> Query[Any]:
+    wanted = unnest("wanted", name=Bind("names", array(TEXT)))
+    return (
+        insert(QUEUE)
+        .columns(QUEUE.name, QUEUE.paused)
+        .select(select(wanted.name, Bind("paused", BOOLEAN).as_("paused")).from_(wanted))
+        .on_conflict(QUEUE.name)
+        .do_update(QUEUE.paused.to(excluded(QUEUE).paused))
+        .returning(QUEUE.name)
+    )
+
+
+def pause_queues(names: Sequence[str], paused: bool) -> Statement[str]:
+    """Let no task of these queues be claimed, or let them be claimed again."""
+    return _pause_queues.bind(names=sorted(set(names)), paused=paused)
+
+
+@template(read=scalar)
+def _resume_everything() -> Query[Any]:
+    return update(QUEUE).set(QUEUE.paused, lit(False)).where(QUEUE.paused).returning(QUEUE.name)
+
+
+def resume_everything() -> Statement[str]:
+    """Take back the pause of every queue."""
+    return _resume_everything.bind()
+
+
+@template(read=scalar)
+def _resume_lanes() -> Query[Any]:
+    return (
+        update(LANE)
+        .set(LANE.last_used_at, now())
+        .where(LANE.id == any_of(Bind("lanes", array(BIGINT))))
+        .returning(LANE.id)
+    )
+
+
+def touch_lanes(lanes: Sequence[int]) -> Statement[int]:
+    """These lanes are in use."""
+    return _resume_lanes.bind(lanes=list(lanes))

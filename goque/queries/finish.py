@@ -1,0 +1,518 @@
+"""Ending runs, and giving work back. Not for: taking it (``queries.claim``), or what people do (``queries.control``).
+
+Every statement here is fenced: it touches a row only while this worker still holds this very run of it, and gives back
+the ids that it touched. Rows are locked one by one in the order of the arrays, which callers sort by id, so that two
+workers never wait for each other in a circle; a row that somebody else has locked is skipped and comes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from goque.model.states import FINAL, MAX_HANDBACKS, UNFINISHED, RunOutcome, Status
+from goque.queries.tally import counted
+from goque.sql.columns import RowFunction, unnest
+from goque.sql.expressions import Bind, Condition, lit, null
+from goque.sql.functions import any_of, case, coalesce, now, seconds
+from goque.sql.query import Cte, Query
+from goque.sql.select import select
+from goque.sql.statement import Statement, scalar, template
+from goque.sql.tables import CLAIM, DEPENDENCY, EXTERNAL_ID, RUN, TASK
+from goque.sql.types import BIGINT, BYTEA, DOUBLE, INTEGER, JSONB, SMALLINT, TEXT, TIMESTAMPTZ, array, enum_text
+from goque.sql.writes import delete, insert, update
+
+_UNFINISHED = [lit(status) for status in sorted(UNFINISHED)]
+_FINAL = [lit(status) for status in sorted(FINAL)]
+_NO_SEQ = null(BIGINT)
+
+
+class Success(NamedTuple):
+    """A run that returned. Times are seconds; ``ago`` is how long since it ended."""
+
+    id: int
+    run: int
+    result: bytes
+    ago: float
+    run_s: float
+    cpu_s: float
+    max_rss_mb: float
+    log: str | None
+
+
+class End(NamedTuple):
+    """A run that did not succeed, and what the task becomes.
+
+    ``status`` is error (for another attempt after ``delay`` seconds, or ``attempts_left`` when none is left),
+    attempts_left, canceled, pending (snoozed for ``delay``) or new (handed back). ``charge`` is 1 when it costs an
+    attempt. ``run_s`` is None when the code had not started, which leaves no record.
+    """
+
+    id: int
+    run: int
+    status: Status
+    outcome: RunOutcome
+    charge: int = 0
+    delay: float | None = None
+    reason: str | None = None
+    error_type: str | None = None
+    error: str | None = None
+    user_frame: str | None = None
+    traceback: str | None = None
+    exception: bytes | None = None
+    args_repr: str | None = None
+    exit_signal: int | None = None
+    exit_code: int | None = None
+    ago: float = 0.0
+    run_s: float | None = None
+    cpu_s: float | None = None
+    max_rss_mb: float | None = None
+    log: str | None = None
+
+
+def _mine(rows: RowFunction) -> Condition:
+    """The fence: this run of this task, held by this worker."""
+    return (
+        (TASK.id == rows.id) & (TASK.run == rows.run) & (TASK.worker_id == Bind("worker", BIGINT)) & (TASK.seq < lit(0))
+    )
+
+
+def _locked(rows: RowFunction, *also: Condition) -> Cte:
+    """The rows that are still this worker's, locked in the order of the arrays, with the status they had."""
+    row = (
+        select(
+            TASK.id,
+            TASK.lane_id,
+            TASK.status.as_("before"),
+            TASK.attempts,
+            TASK.max_attempts,
+            TASK.handbacks,
+            TASK.external_id,
+        )
+        .from_(TASK)
+        .where(_mine(rows), *also)
+        .for_update(skip_locked=True)
+        .sub("row")
+    )
+    own = {column.name for column in rows._columns()}
+    given = [getattr(rows, name) for name in sorted(own - {"id"})]
+    return (
+        select(row.id, row.lane_id, row.before, row.attempts, row.max_attempts, row.handbacks, row.external_id, *given)
+        .from_(rows)
+        .cross_join_lateral(row)
+        .cte("locked", materialized=True)
+    )
+
+
+@template(read=scalar)
+def _succeed() -> Query[Any]:
+    rows = unnest(
+        "ended",
+        id=Bind("ids", array(BIGINT)),
+        run=Bind("runs", array(BIGINT)),
+        result=Bind("results", array(BYTEA)),
+        ago=Bind("agos", array(DOUBLE)),
+        run_s=Bind("run_s", array(DOUBLE)),
+        cpu_s=Bind("cpu_s", array(DOUBLE)),
+        max_rss_mb=Bind("max_rss_mb", array(DOUBLE)),
+        log=Bind("logs", array(TEXT, nullable=True)),
+    )
+    locked = _locked(rows, TASK.status.in_(_UNFINISHED))
+    # seq stays negative: no indexed column changes, so the update can stay on its page (HOT).
+    done = (
+        update(TASK)
+        .set(TASK.status, lit(Status.DONE))
+        .set(TASK.attempts, TASK.attempts + lit(1))
+        .set(TASK.losses, lit(0))
+        .set(TASK.result, locked.result)
+        .set(TASK.started_at, now() - seconds(locked.ago + locked.run_s))
+        .set(TASK.finished_at, now() - seconds(locked.ago))
+        .set(TASK.cpu_s, locked.cpu_s)
+        .set(TASK.max_rss_mb, locked.max_rss_mb)
+        .set(TASK.log, locked.log)
+        .set(TASK.progress, None)
+        .set(TASK.checkpoint, None)
+        .from_(locked)
+        .where(TASK.id == locked.id)
+        .returning(TASK.id, TASK.lane_id, locked.before, TASK.status.as_("after"))
+        .cte("done")
+    )
+    counts = counted(done, before=done.before, after=done.after)
+    return select(done.id).with_(locked, done, counts).from_(done)
+
+
+def succeed(worker: int, ended: Sequence[Success]) -> Statement[int]:
+    """Write results. Gives back the ids that were still this worker's."""
+    rows = sorted(ended, key=lambda one: one.id)
+    return _succeed.bind(
+        worker=worker,
+        ids=[row.id for row in rows],
+        runs=[row.run for row in rows],
+        results=[row.result for row in rows],
+        agos=[row.ago for row in rows],
+        run_s=[row.run_s for row in rows],
+        cpu_s=[row.cpu_s for row in rows],
+        max_rss_mb=[row.max_rss_mb for row in rows],
+        logs=[row.log for row in rows],
+    )
+
+
+def _ends() -> RowFunction:
+    return unnest(
+        "ended",
+        id=Bind("ids", array(BIGINT)),
+        run=Bind("runs", array(BIGINT)),
+        status=Bind("statuses", array(enum_text(Status))),
+        outcome=Bind("outcomes", array(enum_text(RunOutcome))),
+        charge=Bind("charges", array(SMALLINT)),
+        delay=Bind("delays", array(DOUBLE, nullable=True)),
+        reason=Bind("reasons", array(TEXT, nullable=True)),
+        error_type=Bind("error_types", array(TEXT, nullable=True)),
+        error=Bind("errors", array(TEXT, nullable=True)),
+        user_frame=Bind("user_frames", array(TEXT, nullable=True)),
+        traceback=Bind("tracebacks", array(TEXT, nullable=True)),
+        exception=Bind("exceptions", array(BYTEA, nullable=True)),
+        args_repr=Bind("args_reprs", array(TEXT, nullable=True)),
+        exit_signal=Bind("exit_signals", array(SMALLINT, nullable=True)),
+        exit_code=Bind("exit_codes", array(INTEGER, nullable=True)),
+        ago=Bind("agos", array(DOUBLE)),
+        run_s=Bind("run_s", array(DOUBLE, nullable=True)),
+        cpu_s=Bind("cpu_s", array(DOUBLE, nullable=True)),
+        max_rss_mb=Bind("max_rss_mb", array(DOUBLE, nullable=True)),
+        log=Bind("logs", array(TEXT, nullable=True)),
+    )
+
+
+_END_ARRAYS = dict(
+    zip(
+        End._fields,
+        (
+            "ids",
+            "runs",
+            "statuses",
+            "outcomes",
+            "charges",
+            "delays",
+            "reasons",
+            "error_types",
+            "errors",
+            "user_frames",
+            "tracebacks",
+            "exceptions",
+            "args_reprs",
+            "exit_signals",
+            "exit_codes",
+            "agos",
+            "run_s",
+            "cpu_s",
+            "max_rss_mb",
+            "logs",
+        ),
+        strict=True,
+    )
+)
+
+
+def _end_values(ended: Sequence[End]) -> dict[str, Any]:
+    rows = sorted(ended, key=lambda one: one.id)
+    return {name: [getattr(row, field) for row in rows] for field, name in _END_ARRAYS.items()}
+
+
+def _recorded(locked: Cte, status: Any) -> Cte:
+    """A record for each run whose code had started."""
+    return (
+        insert(RUN)
+        .columns(
+            RUN.task_id,
+            RUN.run,
+            RUN.worker_id,
+            RUN.attempt,
+            RUN.status,
+            RUN.outcome,
+            RUN.started_at,
+            RUN.finished_at,
+            RUN.error_type,
+            RUN.error,
+            RUN.user_frame,
+            RUN.traceback,
+            RUN.exception,
+            RUN.args_repr,
+            RUN.exit_signal,
+            RUN.exit_code,
+            RUN.cpu_s,
+            RUN.max_rss_mb,
+            RUN.log,
+        )
+        .select(
+            select(
+                locked.id,
+                locked.run,
+                Bind("worker", BIGINT).as_("worker_id"),
+                (locked.attempts + lit(1)).cast(SMALLINT).as_("attempt"),
+                status.as_("status"),
+                locked.outcome,
+                (now() - seconds(locked.ago + locked.run_s)).as_("started_at"),
+                (now() - seconds(locked.ago)).as_("finished_at"),
+                locked.error_type,
+                locked.error,
+                locked.user_frame,
+                locked.traceback,
+                locked.exception,
+                locked.args_repr,
+                locked.exit_signal,
+                locked.exit_code,
+                locked.cpu_s,
+                locked.max_rss_mb,
+                locked.log,
+            )
+            .from_(locked)
+            .where(locked.run_s.is_not_null())
+        )
+        .on_conflict(RUN.task_id, RUN.run)
+        .do_nothing()
+        .returning(RUN.task_id)
+        .cte("recorded")
+    )
+
+
+@template(read=tuple)
+def _end() -> Query[Any]:
+    rows = _ends()
+    locked = _locked(rows, TASK.status.in_(_UNFINISHED))
+    no_attempt_left = locked.attempts + locked.charge >= locked.max_attempts
+    too_often = (locked.outcome == lit(RunOutcome.HANDED_BACK)) & (locked.handbacks + lit(1) >= lit(MAX_HANDBACKS))
+    after = case(
+        ((locked.status == lit(Status.ERROR)) & no_attempt_left, lit(Status.ATTEMPTS_LEFT)),
+        (too_often, lit(Status.ATTEMPTS_LEFT)),
+        else_=locked.status,
+    )
+    is_final = after.in_(_FINAL)
+    ended = (
+        update(TASK)
+        .set(TASK.status, after)
+        .set(TASK.attempts, (TASK.attempts + locked.charge).cast(SMALLINT))
+        .set(TASK.losses, lit(0))
+        .set(
+            TASK.handbacks,
+            case((locked.outcome == lit(RunOutcome.HANDED_BACK), TASK.handbacks + lit(1)), else_=TASK.handbacks).cast(
+                SMALLINT
+            ),
+        )
+        .set(TASK.seq, case((after == lit(Status.NEW), -TASK.seq), else_=_NO_SEQ))
+        .set(
+            TASK.run_at,
+            case(
+                (after.in_([lit(Status.ERROR), lit(Status.PENDING)]), now() + seconds(coalesce(locked.delay, 0.0))),
+                else_=null(TIMESTAMPTZ),
+            ),
+        )
+        .set(TASK.worker_id, None)
+        .set(TASK.started_at, None)
+        .set(TASK.finished_at, case((is_final, now() - seconds(locked.ago)), else_=null(TIMESTAMPTZ)))
+        .set(TASK.reason, locked.reason)
+        .set(TASK.log, None)
+        .from_(locked)
+        .where(TASK.id == locked.id)
+        .returning(TASK.id, TASK.lane_id, locked.before, TASK.status.as_("after"), TASK.external_id)
+        .cte("done")
+    )
+    counts = counted(ended, before=ended.before, after=ended.after)
+    recorded = _recorded(
+        locked,
+        case(
+            (locked.outcome.in_([lit(RunOutcome.SNOOZED), lit(RunOutcome.HANDED_BACK)]), lit(Status.PENDING)),
+            (locked.outcome == lit(RunOutcome.CANCELED), lit(Status.CANCELED)),
+            else_=lit(Status.ERROR),
+        ),
+    )
+    freed = _external_ids_freed(ended)
+    return select(ended.id, ended.after).with_(locked, ended, counts, recorded, freed).from_(ended)
+
+
+def _external_ids_freed(ended: Cte) -> Cte:
+    """An external id is taken by tasks that are live or done; one that failed for good gives it up."""
+    return (
+        delete(EXTERNAL_ID)
+        .using(ended)
+        .where(
+            EXTERNAL_ID.task_id == ended.id,
+            ended.external_id.is_not_null(),
+            ended.after.in_([lit(Status.ATTEMPTS_LEFT), lit(Status.CANCELED)]),
+        )
+        .returning(EXTERNAL_ID.task_id)
+        .cte("freed")
+    )
+
+
+def end(worker: int, ended: Sequence[End]) -> Statement[tuple[int, Status]]:
+    """Write runs that did not succeed. Gives back id and new status of those that were still this worker's."""
+    return _end.bind(worker=worker, **_end_values(ended))
+
+
+@template(read=scalar)
+def _settle() -> Query[Any]:
+    rows = _ends()
+    locked = _locked(rows, TASK.status == lit(Status.CANCELED))
+    settled = (
+        update(TASK)
+        .set(TASK.seq, _NO_SEQ)
+        .set(TASK.worker_id, None)
+        .set(TASK.log, None)
+        .from_(locked)
+        .where(TASK.id == locked.id)
+        .returning(TASK.id)
+        .cte("settled")
+    )
+    recorded = _recorded(locked, lit(Status.CANCELED))
+    return select(settled.id).with_(locked, settled, recorded).from_(settled)
+
+
+def settle(worker: int, ended: Sequence[End]) -> Statement[int]:
+    """The code of canceled tasks has stopped: free their rows. An outcome that comes too late counts as canceled."""
+    late = [one._replace(outcome=RunOutcome.CANCELED) for one in ended]
+    return _settle.bind(worker=worker, **_end_values(late))
+
+
+@template(read=scalar)
+def _still_held() -> Query[Any]:
+    rows = unnest("held", id=Bind("ids", array(BIGINT)), run=Bind("runs", array(BIGINT)))
+    return select(TASK.id).from_(rows).join(TASK, _mine(rows)).where(TASK.status.in_(_UNFINISHED))
+
+
+def still_held(worker: int, tasks: Sequence[tuple[int, int]]) -> Statement[int]:
+    """Which of these ``(id, run)`` this worker still holds."""
+    return _still_held.bind(worker=worker, ids=[task for task, _ in tasks], runs=[run for _, run in tasks])
+
+
+@template(read=scalar)
+def _hand_back() -> Query[Any]:
+    rows = unnest("returned", id=Bind("ids", array(BIGINT)), run=Bind("runs", array(BIGINT)))
+    locked = _locked(rows, TASK.status.in_(_UNFINISHED))
+    back = (
+        update(TASK)
+        .set(TASK.status, case((TASK.status == lit(Status.PROCESSING), lit(Status.NEW)), else_=TASK.status))
+        .set(TASK.seq, -TASK.seq)
+        .set(TASK.worker_id, None)
+        .set(TASK.started_at, None)
+        .from_(locked)
+        .where(TASK.id == locked.id)
+        .returning(TASK.id, TASK.lane_id, locked.before, TASK.status.as_("after"))
+        .cte("back")
+    )
+    counts = counted(back, before=back.before, after=back.after)
+    return select(back.id).with_(locked, back, counts).from_(back)
+
+
+def hand_back(worker: int, tasks: Sequence[tuple[int, int]]) -> Statement[int]:
+    """Give back ``(id, run)`` whose code has not been started: nothing is charged, nothing recorded, the place kept."""
+    ordered = sorted(tasks)
+    return _hand_back.bind(worker=worker, ids=[task for task, _ in ordered], runs=[run for _, run in ordered])
+
+
+@template(read=scalar)
+def _close_claims() -> Query[Any]:
+    return (
+        delete(CLAIM)
+        .where(CLAIM.worker_id == Bind("worker", BIGINT), CLAIM.number == any_of(Bind("numbers", array(BIGINT))))
+        .returning(CLAIM.number)
+    )
+
+
+def close_claims(worker: int, numbers: Sequence[int]) -> Statement[int]:
+    """Every task of these claims is over or handed back."""
+    return _close_claims.bind(worker=worker, numbers=list(numbers))
+
+
+@template(read=scalar)
+def _report() -> Query[Any]:
+    rows = unnest(
+        "report",
+        id=Bind("ids", array(BIGINT)),
+        run=Bind("runs", array(BIGINT)),
+        progress=Bind("progress", array(JSONB, nullable=True)),
+        checkpoint=Bind("checkpoints", array(BYTEA, nullable=True)),
+        log=Bind("logs", array(TEXT, nullable=True)),
+    )
+    row = select(TASK.id).from_(TASK).where(_mine(rows)).for_update(skip_locked=True).sub("row")
+    locked = (
+        select(row.id, rows.progress, rows.checkpoint, rows.log)
+        .from_(rows)
+        .cross_join_lateral(row)
+        .cte("locked", materialized=True)
+    )
+    return (
+        update(TASK)
+        .set(TASK.progress, coalesce(locked.progress, TASK.progress))
+        .set(TASK.checkpoint, coalesce(locked.checkpoint, TASK.checkpoint))
+        .set(TASK.handbacks, case((locked.checkpoint.is_not_null(), lit(0)), else_=TASK.handbacks).cast(SMALLINT))
+        .set(TASK.log, coalesce(locked.log, TASK.log))
+        .with_(locked)
+        .from_(locked)
+        .where(TASK.id == locked.id)
+        .returning(TASK.id)
+    )
+
+
+class Report(NamedTuple):
+    """News of a running task; None leaves a column as it is."""
+
+    id: int
+    run: int
+    progress: dict[str, Any] | None = None
+    checkpoint: bytes | None = None
+    log: str | None = None
+
+
+def report(worker: int, news: Sequence[Report]) -> Statement[int]:
+    """Store progress, checkpoints and logs of running tasks."""
+    rows = sorted(news, key=lambda one: one.id)
+    return _report.bind(
+        worker=worker,
+        ids=[row.id for row in rows],
+        runs=[row.run for row in rows],
+        progress=[row.progress for row in rows],
+        checkpoints=[row.checkpoint for row in rows],
+        logs=[row.log for row in rows],
+    )
+
+
+@template(read=scalar)
+def _share() -> Query[Any]:
+    inputs = unnest("inputs", id=Bind("ids", array(BIGINT)))
+    edge = (
+        delete(DEPENDENCY)
+        .using(inputs, TASK)
+        .where(DEPENDENCY.input_id == inputs.id, TASK.id == inputs.id, TASK.status.in_(_FINAL))
+        .returning(DEPENDENCY.dependant_id, TASK.status.as_("after"))
+        .cte("edge")
+    )
+    follower = TASK.as_("follower")
+    waiting = (
+        select(follower.id, follower.lane_id, follower.status.as_("before"))
+        .from_(follower)
+        .where(follower.id == edge.dependant_id, follower.status == lit(Status.PENDING))
+        .for_update()
+        .sub("waiting")
+    )
+    locked = (
+        select(waiting.id, waiting.lane_id, waiting.before, edge.after)
+        .from_(edge)
+        .cross_join_lateral(waiting)
+        .cte("locked", materialized=True)
+    )
+    released = (
+        update(TASK)
+        .set(TASK.status, locked.after)
+        .set(TASK.finished_at, now())
+        .from_(locked)
+        .where(TASK.id == locked.id)
+        .returning(TASK.id, TASK.lane_id, locked.before, TASK.status.as_("after"))
+        .cte("released")
+    )
+    counts = counted(released, before=released.before, after=released.after)
+    return select(released.id).with_(edge, locked, released, counts).from_(released)
+
+
+def share(inputs: Sequence[int]) -> Statement[int]:
+    """Give the outcome of these tasks to those that share it by their external id, as far as they are final."""
+    return _share.bind(ids=sorted(inputs))

@@ -1,0 +1,193 @@
+"""Who works here: registering, heartbeats, finding out who is gone. Not for: freeing what they held (``upkeep``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from goque.sql import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    SMALLINT,
+    TEXT,
+    Bind,
+    Condition,
+    Query,
+    Statement,
+    array,
+    case,
+    delete,
+    epoch,
+    exists,
+    function,
+    insert,
+    lit,
+    now,
+    null,
+    scalar,
+    select,
+    template,
+    update,
+)
+from goque.sql.tables import CLAIM, MAINTENANCE, WORKER
+from goque.sql.types import TIMESTAMPTZ
+
+BEAT_S = 3.0
+"""Seconds between heartbeats, and the least time between two looks."""
+LOOKS = 5
+"""Who was missing at this many looks in a row is lost: a lease of about 15 seconds."""
+
+
+def _alive() -> Condition:
+    return WORKER.lost_at.is_null() & WORKER.ended_at.is_null()
+
+
+@template(read=scalar)
+def _register() -> Query[Any]:
+    return (
+        insert(WORKER)
+        .set(WORKER.host, Bind("host", TEXT))
+        .set(WORKER.pid, Bind("pid", INTEGER))
+        .set(WORKER.python, Bind("python", TEXT))
+        .set(WORKER.prefix, Bind("prefix", TEXT))
+        .set(WORKER.version, Bind("version", TEXT))
+        .set(WORKER.owner, Bind("owner", TEXT))
+        .set(WORKER.pool, Bind("pool", TEXT))
+        .set(WORKER.slots, Bind("slots", INTEGER))
+        .set(WORKER.queues, Bind("queues", array(TEXT), nullable=True))
+        .set(WORKER.tags, Bind("tags", array(TEXT)))
+        .set(WORKER.key_ids, Bind("key_ids", array(TEXT)))
+        .set(WORKER.local, Bind("local", BOOLEAN))
+        .returning(WORKER.id)
+    )
+
+
+def register(
+    *,
+    host: str,
+    pid: int,
+    python: str,
+    prefix: str,
+    version: str,
+    owner: str,
+    pool: str,
+    slots: int,
+    queues: Sequence[str] | None,
+    tags: Sequence[str],
+    key_ids: Sequence[str],
+    local: bool,
+) -> Statement[int]:
+    """A new worker; gives its id."""
+    return _register.bind(
+        host=host,
+        pid=pid,
+        python=python,
+        prefix=prefix,
+        version=version,
+        owner=owner,
+        pool=pool,
+        slots=slots,
+        queues=None if queues is None else list(queues),
+        tags=list(tags),
+        key_ids=list(key_ids),
+        local=local,
+    )
+
+
+@template(read=scalar)
+def _beat() -> Query[Any]:
+    return (
+        update(WORKER)
+        .set(WORKER.missed, lit(0))
+        .set(WORKER.beat_at, now())
+        .set(WORKER.running, Bind("running", INTEGER))
+        .set(WORKER.buffered, Bind("buffered", INTEGER))
+        .where(WORKER.id == Bind("worker", BIGINT), _alive())
+        .returning(WORKER.id)
+    )
+
+
+def beat(worker: int, *, running: int, buffered: int) -> Statement[int]:
+    """This worker is well. Gives no row when it has been declared lost."""
+    return _beat.bind(worker=worker, running=running, buffered=buffered)
+
+
+@template(read=scalar)
+def _look() -> Query[Any]:
+    # The absolute difference, so that a clock that was set back does not stop the looks.
+    due = function("abs", DOUBLE, epoch(now() - MAINTENANCE.last_at)) >= Bind("interval", DOUBLE)
+    name = MAINTENANCE.name == Bind("name", TEXT)
+    turn = select(MAINTENANCE.name).from_(MAINTENANCE).where(name, due).for_update(skip_locked=True).cte("turn")
+    took = (
+        update(MAINTENANCE)
+        .set(MAINTENANCE.last_at, now())
+        .from_(turn)
+        .where(MAINTENANCE.name == turn.name)
+        .returning(MAINTENANCE.name)
+        .cte("took")
+    )
+    others = (
+        select(WORKER.id)
+        .from_(WORKER)
+        .where(_alive(), WORKER.id != Bind("worker", BIGINT), exists(select(took.name).from_(took)))
+        .for_update(skip_locked=True)
+        .cte("others", materialized=True)
+    )
+    missed = WORKER.missed + lit(1)
+    counted = (
+        update(WORKER)
+        .set(WORKER.missed, missed.cast(SMALLINT))
+        .set(WORKER.lost_at, case((missed >= lit(LOOKS), now()), else_=null(TIMESTAMPTZ)))
+        .from_(others)
+        .where(WORKER.id == others.id)
+        .returning(WORKER.id, WORKER.lost_at)
+        .cte("counted")
+    )
+    return select(counted.id).with_(turn, took, others, counted).from_(counted).where(counted.lost_at.is_not_null())
+
+
+def look(worker: int) -> Statement[int]:
+    """Count everybody else as missing once more, if it is time; gives the workers that are lost by it.
+
+    Belongs into one transaction with this worker's own heartbeat: only who is well himself may judge.
+    """
+    return _look.bind(worker=worker, interval=BEAT_S * 0.97, name="heal")
+
+
+@template(read=scalar)
+def _finish() -> Query[Any]:
+    return (
+        update(WORKER)
+        .set(WORKER.ended_at, now())
+        .set(WORKER.running, lit(0))
+        .set(WORKER.buffered, lit(0))
+        .where(WORKER.id == Bind("worker", BIGINT), WORKER.ended_at.is_null())
+        .returning(WORKER.id)
+    )
+
+
+def finish(worker: int) -> Statement[int]:
+    """This worker ends in an orderly way; what it may still hold is freed by the healer."""
+    return _finish.bind(worker=worker)
+
+
+@template(read=scalar)
+def _drop_claims() -> Query[Any]:
+    return delete(CLAIM).where(CLAIM.worker_id == Bind("worker", BIGINT)).returning(CLAIM.number)
+
+
+def drop_claims(worker: int) -> Statement[int]:
+    """This worker holds nothing any more."""
+    return _drop_claims.bind(worker=worker)
+
+
+@template(read=scalar)
+def _alive_workers() -> Query[Any]:
+    return select(WORKER.id).from_(WORKER).where(_alive())
+
+
+def alive() -> Statement[int]:
+    """Workers that have neither ended nor been lost."""
+    return _alive_workers.bind()

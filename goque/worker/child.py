@@ -1,0 +1,323 @@
+"""A child process: sets itself up after the fork, then serves its lines. Not for: deciding anything.
+
+A child trusts main and nobody trusts a child. It never touches the database, and holds neither its address nor keys.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import marshal
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from goque.worker import context, once, stamps
+from goque.worker.capture import Log, Streams
+from goque.worker.protocol import JOBS, PROGRAM, PROGRAMS_KEPT, REPLY, TO_CHILD, TOKEN
+from goque.worker.runner import LoadedProgram, LoopRunner, Message, Reply, Runner, enter
+
+MIB = 1 << 20
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+_SMALL = 64 * 1024
+_READ = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a child is told at its birth."""
+
+    kind: str
+    lines: int
+    slot: int
+    environment: dict[str, str]
+    max_tasks: int | None
+    max_memory: int | None
+
+
+class Runs(Protocol):
+    """Something that runs jobs."""
+
+    def run(self, program: LoadedProgram, fields: tuple[Any, ...], serial: int) -> Reply: ...
+
+
+class Ends:
+    """The child's ends of one line: its file descriptors and its stamp."""
+
+    def __init__(self, descriptors: Sequence[int], stamp: stamps.Stamp) -> None:
+        self.tasks, self.replies, self.tokens, log = descriptors
+        self.log = Log(log)
+        self.stamp = stamp
+        # Threads that a task starts may report progress while the task's own thread sends its result.
+        self._lock = threading.Lock()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the running job was asked to stop."""
+        return self.stamp.stopping
+
+    def send(
+        self,
+        kind: int,
+        serial: int,
+        body: bytes = b"",
+        rare: bytes = b"",
+        log: bytes = b"",
+        started: float = 0.0,
+        run_s: float = 0.0,
+        cpu_s: float = 0.0,
+        max_rss: int = 0,
+    ) -> None:
+        """Write one reply to the end."""
+        head = REPLY.pack(kind, serial, started, run_s, cpu_s, max_rss, len(body), len(log), len(rare))
+        parts = [head + body + log + rare] if len(body) < _SMALL else [head, body, log + rare]
+        with self._lock:
+            for part in parts:
+                written = os.write(self.replies, part)
+                while written < len(part):
+                    written += os.write(self.replies, memoryview(part)[written:])
+
+
+class Usage:
+    """Processor time and peak memory from one job to the next.
+
+    The kernel keeps one peak per process. It is put back after a job that raised it, so that the next job's is its own.
+    """
+
+    def __init__(self, who: int) -> None:
+        self._who = who
+        self._cpu = 0.0
+        self._reset: int | None = None
+        if who == resource.RUSAGE_SELF and sys.platform == "linux":
+            try:
+                self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+            except OSError:
+                self._reset = None
+        self._floor = 0
+        self.take()
+
+    def take(self) -> tuple[float, int]:
+        """Seconds of processor time since the last call, and the peak in bytes."""
+        usage = resource.getrusage(self._who)
+        cpu = usage.ru_utime + usage.ru_stime
+        used, self._cpu = cpu - self._cpu, cpu
+        peak = usage.ru_maxrss
+        if peak > self._floor and self._reset is not None:
+            try:
+                os.write(self._reset, b"5")
+                self._floor = resource.getrusage(self._who).ru_maxrss + 1024
+            except OSError:
+                self._reset = None
+        return used, peak * _RSS_UNIT
+
+
+class Server:
+    """Serves one line: takes a token, runs the job, writes its result, and only then looks at the next."""
+
+    def __init__(
+        self,
+        ends: Ends,
+        runner: Runs,
+        rules: Rules,
+        slot: int,
+        library: WeakValueDictionary[str, LoadedProgram],
+        streams: Streams | None,
+    ) -> None:
+        self._ends = ends
+        self._runner = runner
+        self._rules = rules
+        self._streams = streams
+        self._attempt = context.Attempt(slot, ends.log, ends)
+        self._programs: dict[str, LoadedProgram] = {}
+        # Shared by the lines of this child, so that each program is loaded once.
+        self._library = library
+        self._entered: LoadedProgram | None = None
+        self._held: bytes | None = None
+        self._count = 0
+        self._pid = os.getpid()
+
+    def serve(self) -> None:
+        """Until main closes the line, or until it is time to retire."""
+        single = self._streams is not None
+        context.enter(self._attempt, only=single)
+        self._usage = Usage(
+            resource.RUSAGE_SELF if single else getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
+        )
+        for kind, body in _frames(self._ends.tasks):
+            if kind == PROGRAM:
+                self._learn(Message(*marshal.loads(body)))
+            elif kind == JOBS and not self._run_message(*marshal.loads(body)):
+                return
+
+    def _learn(self, message: Message) -> None:
+        while len(self._programs) >= PROGRAMS_KEPT:
+            del self._programs[next(iter(self._programs))]
+        program = self._library.get(message.key)
+        if program is None:
+            program = self._library.setdefault(message.key, LoadedProgram(message, message.result_limit))
+        self._programs[message.key] = program
+
+    def _run_message(self, token: bytes, serial: int, key: str, jobs: list[tuple[Any, ...]]) -> bool:
+        """Run those jobs whose tokens are there. False when it is time to retire."""
+        program = self._programs[key]
+        if program is not self._entered:
+            enter(program, self._entered)
+            self._entered = program
+        for fields in jobs:
+            taken = self._held
+            if taken is None:
+                try:
+                    taken = os.read(self._ends.tokens, TOKEN.size)
+                except BlockingIOError:
+                    return True  # recalled: the rest of this message has no token
+            if taken != token:
+                self._held = taken or None
+                return bool(taken)  # a later message's: the rest of this one was recalled. Nothing: main is gone
+            self._held = None
+            self._run(program, fields, serial)
+            serial += 1
+            if self._should_retire():
+                return False
+        return True
+
+    def _run(self, program: LoadedProgram, fields: tuple[Any, ...], serial: int) -> None:
+        ends, attempt = self._ends, self._attempt
+        if self._streams is not None:
+            self._streams.install()
+        attempt.fields, attempt.limit = fields, program.limit
+        attempt.started = started = time.monotonic()
+        attempt.last_progress = 0.0
+        attempt.serial = serial
+        ends.stamp.start(serial, started)
+        kind, body, rare = self._runner.run(program, fields, serial)
+        if os.getpid() != self._pid:
+            os._exit(0)  # the task forked, and this is the copy: the pipes belong to the original
+        cpu_s, self._peak = self._usage.take()
+        attempt.serial = 0
+        attempt.fields = ()
+        ends.send(kind, serial, body, rare, ends.log.take(), started, time.monotonic() - started, cpu_s, self._peak)
+        ends.stamp.end()
+
+    def _should_retire(self) -> bool:
+        self._count += 1
+        rules = self._rules
+        if self._streams is None:
+            return False  # main retires a child of many lines
+        if rules.max_tasks is not None and self._count >= rules.max_tasks:
+            return True
+        return rules.max_memory is not None and self._peak > rules.max_memory and resident() > rules.max_memory
+
+
+def resident(pid: int | str = "self") -> int:
+    """Bytes of memory a process holds now; 0 where that cannot be read."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT if pid == "self" else 0
+
+
+def _frames(descriptor: int) -> Any:
+    """Frames from main, until it closes the pipe."""
+    buffer = bytearray()
+    while True:
+        while len(buffer) >= TO_CHILD.size:
+            length, kind = TO_CHILD.unpack_from(buffer)
+            end = TO_CHILD.size + length
+            if len(buffer) < end:
+                break
+            with memoryview(buffer) as view:
+                body = bytes(view[TO_CHILD.size : end])
+            del buffer[:end]
+            yield kind, body
+        data = os.read(descriptor, _READ)
+        if not data:
+            return
+        buffer += data
+
+
+def main(rules: Rules, descriptors: list[int], nursery: int) -> None:
+    """The life of a child after its fork; does not return."""
+    code = 1
+    try:
+        _set_up(rules, descriptors, nursery)
+        stamp_file, first, *rest = descriptors
+        pipes = descriptors[1:] if rules.kind == "process" else rest[1:]
+        ends = [
+            Ends(pipes[4 * line : 4 * line + 4], stamp)
+            for line, stamp in enumerate(stamps.open_stamps(stamp_file, rules.lines))
+        ]
+        if rules.kind == "process":
+            streams = Streams(lambda: ends[0].log)
+            runner = Runner(LoopRunner())
+            Server(ends[0], runner, rules, rules.slot, WeakValueDictionary(), streams).serve()
+        else:
+            from goque.worker import threads
+
+            threads.serve(rules, ends, first, Log(rest[0]))
+        once.close_all()
+        code = 0
+    except BrokenPipeError:
+        pass  # main is gone
+    except BaseException:
+        logging.getLogger("goque.worker").exception("a child failed")
+    finally:
+        # Not sys.exit: threads that tasks left behind must not keep the process.
+        os._exit(code)
+
+
+def _set_up(rules: Rules, descriptors: list[int], nursery: int) -> None:
+    die_with(nursery)
+    os.setpgid(0, 0)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    common = descriptors[4] if rules.kind == "process" else descriptors[2]
+    os.dup2(common, 1)
+    os.dup2(common, 2)
+    _close_others({0, 1, 2, *descriptors})
+    os.environ.update(rules.environment)
+    faulthandler.enable(2)
+    sys.path.insert(0, "")
+    os.register_at_fork(after_in_child=lambda: _close(descriptors))
+
+
+def _close_others(kept: set[int]) -> None:
+    directory = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
+    _close([number for number in map(int, os.listdir(directory)) if number not in kept])
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        try:
+            os.close(descriptor)
+        except OSError:
+            continue
+
+
+def die_with(parent: int) -> None:
+    """On Linux: the kernel kills this process when its parent dies, in a C loop too."""
+    if prctl is not None:
+        prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(0)  # it died before the line above
+
+
+def _find_prctl() -> Any:
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    return ctypes.CDLL(None).prctl
+
+
+# Looked up before the fork, once for all children.
+prctl = _find_prctl()

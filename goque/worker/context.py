@@ -1,0 +1,164 @@
+"""``goque.context()``: what a running task may ask and tell. Not for: a database; everything goes through main.
+
+An ``Attempt`` is the child's record of what one slot runs. A ``TaskContext`` is what the task's code sees of it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+from goque.errors import InvalidInput
+from goque.worker.capture import Log
+from goque.worker.protocol import CHECKPOINTED, PROGRESSED
+
+PROGRESS_INTERVAL = 0.05
+"""Seconds; a task that reports more often has the reports between left out, not the last one."""
+
+
+class Fields(NamedTuple):
+    """One job as it came from main, in the order of the frame."""
+
+    task_id: int
+    run: int
+    attempt: int
+    args: bytes
+    timeout: float | None
+    metadata: dict[str, Any] | None
+    checkpoint: bytes | None
+    batch: int | None
+    position: int | None
+    scheduled: str | None
+
+
+class _Sender(Protocol):
+    def send(self, kind: int, serial: int, body: bytes = b"", rare: bytes = b"") -> None: ...
+
+    @property
+    def stopping(self) -> bool: ...
+
+
+class Attempt:
+    """What a slot of this child runs now; one object per slot, filled anew for each job."""
+
+    __slots__ = ("fields", "last_progress", "limit", "log", "sender", "serial", "slot", "started")
+
+    def __init__(self, slot: int, log: Log, sender: _Sender) -> None:
+        self.slot = slot
+        self.log = log
+        self.sender = sender
+        self.serial = 0
+        self.fields: tuple[Any, ...] = ()
+        self.started = 0.0
+        self.limit = 0
+        self.last_progress = 0.0
+
+
+_attempt: ContextVar[Attempt | None] = ContextVar("goque_attempt", default=None)
+_only: Attempt | None = None
+
+
+def enter(attempt: Attempt, *, only: bool) -> None:
+    """This thread runs for that slot; with ``only`` every thread of the process does, those that tasks start included."""
+    global _only
+    _attempt.set(attempt)
+    if only:
+        _only = attempt
+
+
+def attempt_here() -> Attempt | None:
+    """The attempt whose code is asking, None outside of one."""
+    return _attempt.get() or _only
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """The task that runs here."""
+
+    task: int
+    """The task's id."""
+    attempt: int
+    """The number of this attempt, 1 for the first."""
+    slot: datetime | None
+    """The moment of the schedule that this task was made for; None for tasks of no schedule."""
+    worker_slot: int
+    """The slot of the worker that runs it, from 0."""
+    deadline: float | None
+    """``time.monotonic()`` at which the timeout stops it; None without a timeout."""
+    metadata: dict[str, Any]
+    batch: int | None
+    position: int | None
+    _attempt: Attempt
+    _serial: int
+    _checkpoint: bytes | None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this task was asked to stop: save what is worth saving and return or raise ``goque.Snooze``."""
+        return self._attempt.serial != self._serial or self._attempt.sender.stopping
+
+    @property
+    def restored(self) -> Any:
+        """What the last ``checkpoint`` of an earlier attempt kept, None when there was none."""
+        if self._checkpoint is None:
+            return None
+        from goque.payload import codec
+
+        return codec.loads(self._checkpoint)
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Tell how far it is; shown wherever the task is. Cheap enough for an inner loop."""
+        attempt = self._running()
+        now = time.monotonic()
+        if now - attempt.last_progress < PROGRESS_INTERVAL and done != total:
+            return
+        body = json.dumps([float(done), None if total is None else float(total), str(note)[:1000]])
+        attempt.last_progress = now
+        attempt.sender.send(PROGRESSED, self._serial, rare=body.encode())
+
+    def checkpoint(self, obj: Any) -> None:
+        """Keep this object for the next attempt, should this one not end well.
+
+        Raises:
+            NotSerializable, PayloadTooLarge: it cannot be kept.
+        """
+        from goque.payload import codec
+
+        attempt = self._running()
+        attempt.sender.send(CHECKPOINTED, self._serial, codec.dumps(obj, attempt.limit))
+
+    def _running(self) -> Attempt:
+        if self._attempt.serial != self._serial:
+            raise InvalidInput("this task has ended; take a new goque.context() in the task that runs now")
+        return self._attempt
+
+
+def current() -> TaskContext:
+    """The context of the task that runs here.
+
+    Raises:
+        InvalidInput: no task runs here.
+    """
+    attempt = attempt_here()
+    if attempt is None or not attempt.serial:
+        raise InvalidInput(
+            "goque.context() is for code that runs in a task; here none runs. Outside, use the Task itself"
+        )
+    fields = Fields(*attempt.fields)
+    return TaskContext(
+        task=fields.task_id,
+        attempt=fields.attempt,
+        slot=None if fields.scheduled is None else datetime.fromisoformat(fields.scheduled),
+        worker_slot=attempt.slot,
+        deadline=None if fields.timeout is None else attempt.started + fields.timeout,
+        metadata=dict(fields.metadata or {}),
+        batch=fields.batch,
+        position=fields.position,
+        _attempt=attempt,
+        _serial=attempt.serial,
+        _checkpoint=fields.checkpoint,
+    )

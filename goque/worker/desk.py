@@ -1,0 +1,197 @@
+"""Everything a worker holds, under one lock: what is ready to be run, what runs, what has ended and is not yet written.
+
+Not for: deciding (``courier``, ``dispatcher``) or doing (``pool``). The courier brings tasks and takes outcomes away; the
+dispatcher takes tasks and brings outcomes. Neither waits for the other while it holds the lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from goque.model.outcomes import Outcome
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A task that this worker has claimed and not yet ended. ``args`` is verified; None while it is to be fetched."""
+
+    id: int
+    lane: int
+    run: int
+    attempts: int
+    max_attempts: int
+    losses: int
+    claim: int
+    args: bytes | None
+    metadata: dict[str, Any] | None = None
+    checkpoint: bytes | None = None
+    expired: bool = False
+    started: bool = False
+    """``processing`` is committed."""
+    running_since: float | None = None
+    """``time.monotonic()`` at which it was first seen running."""
+    stop: str | None = None
+    """Why it is being stopped: canceled, timeout or handed_back."""
+    progress: dict[str, Any] | None = None
+    new_checkpoint: bytes | None = None
+    live_log: str = ""
+
+    @property
+    def alone(self) -> bool:
+        """Whether it may have been what ended its last worker, so that it gets a child of its own."""
+        return self.losses > 0
+
+
+@dataclass(slots=True)
+class Ended:
+    """A run that is over, and whose outcome is not yet written."""
+
+    held: Held
+    outcome: Outcome
+    at: float = field(default_factory=time.monotonic)
+
+
+class Desk:
+    """The tasks in a worker's hands. All methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition(threading.Lock())
+        """Notified when the courier has something to do."""
+        self._held: dict[int, Held] = {}
+        self._ready: deque[Held] = deque()
+        self._ended: list[Ended] = []
+        self._unstarted: list[Held] = []
+        self._lanes: Counter[int] = Counter()
+        self._claims: Counter[int] = Counter()
+        self._closed_claims: list[int] = []
+
+    # the courier's side
+
+    def claimed(self, tasks: Iterable[Held]) -> None:
+        """Take in what a claim brought; it is ready once ``make_ready`` says so."""
+        with self.changed:
+            for held in tasks:
+                self._held[held.id] = held
+                self._lanes[held.lane] += 1
+                self._claims[held.claim] += 1
+
+    def make_ready(self, tasks: Iterable[Held]) -> None:
+        """These may be started now."""
+        with self.changed:
+            self._ready.extend(tasks)
+
+    def ended(self, outcomes: Iterable[Ended]) -> None:
+        """Outcomes to be written."""
+        with self.changed:
+            self._ended.extend(outcomes)
+            self.changed.notify_all()
+
+    def unstarted(self, tasks: Iterable[Held]) -> None:
+        """Tasks to be handed back that have not been started."""
+        with self.changed:
+            self._unstarted.extend(tasks)
+            self.changed.notify_all()
+
+    def outgoing(self, most: int) -> tuple[list[Ended], list[Held], list[int]]:
+        """Outcomes, unstarted tasks and finished claims to write now; what could not be written is given back."""
+        with self.changed:
+            ended, self._ended = self._ended[:most], self._ended[most:]
+            unstarted, self._unstarted = self._unstarted[:most], self._unstarted[most:]
+            claims, self._closed_claims = self._closed_claims, []
+            return ended, unstarted, claims
+
+    def written(self, tasks: Iterable[Held]) -> None:
+        """These are over for this worker."""
+        with self.changed:
+            for held in tasks:
+                if self._held.pop(held.id, None) is None:
+                    continue
+                self._lanes[held.lane] -= 1
+                if not self._lanes[held.lane]:
+                    del self._lanes[held.lane]
+                self._claims[held.claim] -= 1
+                if not self._claims[held.claim]:
+                    del self._claims[held.claim]
+                    self._closed_claims.append(held.claim)
+
+    def unwritten(self, ended: list[Ended], unstarted: list[Held], claims: list[int]) -> None:
+        """Could not be written; they come first next time."""
+        with self.changed:
+            self._ended[:0] = ended
+            self._unstarted[:0] = unstarted
+            self._closed_claims.extend(claims)
+
+    # the dispatcher's side
+
+    def take_ready(self, lane: int | None, most: int) -> list[Held]:
+        """The next tasks of one lane (the first one's, if ``lane`` is None), as far as they lie together."""
+        with self.changed:
+            if not self._ready:
+                return []
+            wanted = self._ready[0].lane if lane is None else lane
+            taken: list[Held] = []
+            while self._ready and len(taken) < most and self._ready[0].lane == wanted:
+                if self._ready[0].alone and taken:
+                    break
+                taken.append(self._ready.popleft())
+                if taken[-1].alone:
+                    break
+            return taken
+
+    def put_back(self, tasks: Iterable[Held]) -> None:
+        """Taken, but not started after all; they come first."""
+        with self.changed:
+            self._ready.extendleft(reversed(list(tasks)))
+
+    def withdraw(self, wanted: Iterable[int] | None = None) -> list[Held]:
+        """Take ready tasks away, all of them or those with these ids."""
+        with self.changed:
+            if wanted is None:
+                taken = list(self._ready)
+                self._ready.clear()
+                return taken
+            ids = set(wanted)
+            taken = [held for held in self._ready if held.id in ids]
+            if taken:
+                self._ready = deque(held for held in self._ready if held.id not in ids)
+            return taken
+
+    # questions
+
+    def find(self, task: int) -> Held | None:
+        """The task, if it is held."""
+        with self.changed:
+            return self._held.get(task)
+
+    def everything(self) -> list[Held]:
+        """All held tasks, ended and unwritten ones included."""
+        with self.changed:
+            return list(self._held.values())
+
+    def by_lane(self) -> list[tuple[int, int]]:
+        """How many tasks of each lane are held."""
+        with self.changed:
+            return list(self._lanes.items())
+
+    def load(self) -> tuple[int, int, int]:
+        """How many are ready, how many have ended and wait to be written, and how many are held in all."""
+        with self.changed:
+            return len(self._ready), len(self._ended) + len(self._unstarted), len(self._held)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held and nothing waits to be written."""
+        with self.changed:
+            return not self._held and not self._ended and not self._unstarted
+
+    def forget(self) -> None:
+        """Drop everything: another worker has it now."""
+        with self.changed:
+            for collection in (self._held, self._ready, self._ended, self._unstarted, self._lanes, self._claims):
+                collection.clear()
+            self._closed_claims.clear()

@@ -1,0 +1,113 @@
+"""What a worker needs to know of a lane before it runs its tasks, verified. Not for: loading code, which only children do."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from goque.errors import KeyMissing, SignatureInvalid
+from goque.model.identity import batch_of, position_of
+from goque.payload.envelope import Opener, Purpose, context_of
+from goque.payload.keys import KeyRing
+from goque.queries.claim import LaneRow
+from goque.worker.desk import Held
+from goque.worker.jobs import Job, Program
+
+_PLACE = struct.Struct(">qq")
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A lane as its worker runs it. ``refused`` is why nothing of it may be run here."""
+
+    row: LaneRow
+    program: Program | None
+    refused: str | None = None
+
+
+class Programs:
+    """The lanes this worker has met. Every byte is verified here, before a child sees it."""
+
+    def __init__(self, ring: KeyRing, load: Callable[[list[int]], list[LaneRow]], *, result_limit: int) -> None:
+        self._load = load
+        self._result_limit = result_limit
+        self._lanes: dict[int, Lane] = {}
+        self._openers = {purpose: Opener(ring, purpose) for purpose in Purpose}
+
+    def __getitem__(self, lane: int) -> Lane:
+        return self._lanes[lane]
+
+    def learn(self, lanes: Iterable[int]) -> None:
+        """Read those that are not known yet."""
+        unknown = sorted({lane for lane in lanes if lane not in self._lanes})
+        if not unknown:
+            return
+        if len(self._lanes) > 5_000:
+            self._lanes.clear()
+        for row in self._load(unknown):
+            self._lanes[row.id] = self._verified(row)
+
+    def arguments(self, held: Held, blob: bytes) -> bytes:
+        """The verified arguments of a task.
+
+        Raises:
+            SignatureInvalid, KeyMissing: they are not what was signed for this task.
+        """
+        batch = batch_of(held.id)
+        if batch is not None:
+            context = _PLACE.pack(batch, position_of(held.id) or 0)
+            return bytes(self._openers[Purpose.ARGUMENTS].open(context, blob))
+        context = context_of(self._lanes[held.lane].row.function_hash, held.id)
+        return bytes(self._openers[Purpose.SINGLE].open(context, blob))
+
+    def checkpoint(self, held: Held) -> bytes | None:
+        """What an earlier attempt left, verified; None when there is nothing, or nothing to trust."""
+        if held.checkpoint is None:
+            return None
+        try:
+            return bytes(self._openers[Purpose.CHECKPOINT].open(context_of(held.id), held.checkpoint))
+        except (SignatureInvalid, KeyMissing):
+            return None
+
+    def job(self, held: Held, args: bytes) -> Job:
+        """One run of a task, ready for a child."""
+        return Job(
+            task_id=held.id,
+            run=held.run,
+            args=args,
+            attempt=held.attempts + 1,
+            timeout=self._lanes[held.lane].row.timeout_s,
+            alone=held.alone,
+            metadata=held.metadata,
+            checkpoint=self.checkpoint(held),
+            batch=batch_of(held.id),
+            position=position_of(held.id),
+        )
+
+    def _verified(self, row: LaneRow) -> Lane:
+        try:
+            return Lane(row, self._program(row))
+        except (SignatureInvalid, KeyMissing) as error:
+            return Lane(row, None, refused=str(error))
+
+    def _program(self, row: LaneRow) -> Program:
+        opened = self._openers
+        code = opened[Purpose.FUNCTION].open(context_of(row.function_hash), row.code)
+        if row.batch_id is not None:
+            # Which function serves this batch: without it, an argument could be given to another function.
+            opened[Purpose.LANE].open(context_of(row.batch_id, row.function_hash), row.seal or b"")
+        kwargs = row.kwargs and opened[Purpose.KWARGS].open(context_of(row.batch_id or 0), row.kwargs)
+        policy = row.policy and opened[Purpose.POLICY].open(context_of(row.digest), row.policy)
+        return Program(
+            key=str(row.id),
+            code=bytes(code),
+            name=row.type,
+            source=row.source,
+            filename=row.filename or "",
+            first_line=row.first_line or 1,
+            kwargs=None if kwargs is None else bytes(kwargs),
+            policy=None if policy is None else bytes(policy),
+            cwd=row.cwd,
+            result_limit=self._result_limit,
+        )

@@ -1,0 +1,142 @@
+"""Which lanes have work for this worker, and how much to ask of each. Not for: asking (``worker.courier``).
+
+A worker serves its queues in turn and, within a queue, the lanes of the highest priority in equal shares, so that a
+map of ten items ends while one of a million runs. It holds no more than about ``HORIZON`` seconds of work, measured by
+how long tasks of each lane took, so that nothing waits here while another worker is idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+HORIZON = 0.4
+"""Seconds of work a worker holds per slot."""
+LANES_PER_CLAIM = 8
+ROWS_PER_CLAIM = 512
+FASTEST = 4e-5
+"""Seconds; a task is never taken to be shorter than what handling it costs."""
+
+
+class Listed(NamedTuple):
+    """A lane with ready work that this worker may take."""
+
+    lane: int
+    queue: str
+    priority: int
+
+
+class Ask(NamedTuple):
+    """What to claim of one lane: ``want`` rows from ``mark`` on."""
+
+    lane: int
+    mark: int
+    want: int
+
+
+@dataclass(slots=True)
+class Pace:
+    """How long tasks of a lane run, as a moving average in seconds; None before the first has ended."""
+
+    seconds: float | None = None
+
+    def add(self, run_s: float) -> None:
+        """Take one measured run into account; a slow one counts at once, quick ones by and by."""
+        if self.seconds is None or run_s > 4 * self.seconds:
+            self.seconds = run_s
+        else:
+            self.seconds += 0.1 * (run_s - self.seconds)
+
+
+@dataclass(slots=True)
+class Roster:
+    """The lanes that had work when last looked, with a low-water mark and a pace for each."""
+
+    slots: int
+    _listed: list[Listed] = field(default_factory=list)
+    _marks: dict[int, int] = field(default_factory=dict)
+    _paces: dict[int, Pace] = field(default_factory=dict)
+    _turn: int = 0
+
+    def refresh(self, listed: Sequence[Listed]) -> None:
+        """Take up what a look at the database found. Marks return to zero: rows may lie below them."""
+        self._listed = list(listed)
+        self._marks.clear()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no lane is known to have work."""
+        return not self._listed
+
+    def measured(self, lane: int, run_s: float) -> None:
+        """One task of this lane ran for so many seconds."""
+        self._paces.setdefault(lane, Pace()).add(run_s)
+
+    def pace(self, lane: int) -> float | None:
+        """Seconds that a task of this lane takes, None while unknown."""
+        known = self._paces.get(lane)
+        return None if known is None or known.seconds is None else max(known.seconds, FASTEST)
+
+    def asks(self, held: Iterable[tuple[int, int]], free: int) -> list[Ask]:
+        """What to claim now, given the number of tasks held by lane and the number of ``free`` slots."""
+        if not self._listed:
+            return []
+        lanes = self._next_lanes()
+        load = 0.0
+        count = 0
+        for lane, number in held:
+            load += number * (self.pace(lane) or HORIZON)
+            count += number
+        budget = (self.slots * HORIZON - load) / len(lanes)
+        room = (2 * ROWS_PER_CLAIM - count) // len(lanes)
+        share = -(-free // len(lanes))
+        asks = []
+        for lane in lanes:
+            pace = self.pace(lane.lane)
+            want = share if pace is None else max(share, int(budget / pace))
+            want = min(want, ROWS_PER_CLAIM // len(lanes), room)
+            if want > 0:
+                asks.append(Ask(lane.lane, self._marks.get(lane.lane, 0), want))
+        return asks
+
+    def took(self, asks: Sequence[Ask], lowest: dict[int, tuple[int, int]]) -> None:
+        """Learn from a claim; ``lowest`` gives the number of rows and the lowest ``seq`` by lane.
+
+        A lane that came back short is looked at from zero once more, and dropped when that was short too.
+        """
+        dry = set()
+        for ask in asks:
+            number, seq = lowest.get(ask.lane, (0, 0))
+            if number >= ask.want:
+                self._marks[ask.lane] = seq
+            elif ask.mark:
+                self._marks[ask.lane] = 0
+            else:
+                dry.add(ask.lane)
+        if dry:
+            self._listed = [lane for lane in self._listed if lane.lane not in dry]
+
+    def drop(self, lane: int) -> None:
+        """Take no more of this lane until the next look."""
+        self._listed = [listed for listed in self._listed if listed.lane != lane]
+
+    def _next_lanes(self) -> list[Listed]:
+        """Some lanes of the highest priority from each queue, starting with another queue each time."""
+        top: dict[str, list[Listed]] = {}
+        for lane in self._listed:
+            best = top.setdefault(lane.queue, [])
+            if best and lane.priority > best[0].priority:
+                best.clear()
+            if not best or lane.priority == best[0].priority:
+                best.append(lane)
+        self._turn += 1
+        queues = list(top.values())
+        start = self._turn % len(queues)
+        queues = queues[start:] + queues[:start]
+        chosen: list[Listed] = []
+        for depth in range(max(map(len, queues))):
+            for lanes in queues:
+                if depth < len(lanes) and len(chosen) < LANES_PER_CLAIM:
+                    chosen.append(lanes[(depth + self._turn) % len(lanes)])
+        return chosen

@@ -1,0 +1,75 @@
+"""What all tests share: one server per session, one database per test. A missing server is a failure, never a skip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from goque.postgres import embedded, migrations
+from goque.postgres.database import Database
+from tests.servers import temporary_directory
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def server_dsn() -> Iterator[str]:
+    """A server whose superuser we are: the one of GOQUE_TEST_DSN, or an embedded one in a temporary directory."""
+    if given := os.environ.get("GOQUE_TEST_DSN"):
+        yield given
+        return
+    with temporary_directory() as home:
+        yield embedded.ensure(home)
+        embedded.stop(home)
+
+
+@pytest.fixture(scope="session")
+def template_database(server_dsn: str) -> Iterator[str]:
+    """The name of a migrated database to clone."""
+    with _new_database(server_dsn, f"goque_template_{os.getpid()}") as dsn:
+        database = Database(dsn)
+        migrations.migrate(database)
+        database.close()
+        yield f"goque_template_{os.getpid()}"
+
+
+@pytest.fixture()
+def dsn(server_dsn: str, template_database: str) -> Iterator[str]:
+    """A fresh migrated database of this test's own."""
+    name = f"goque_test_{os.getpid()}_{next(_numbers)}"
+    with _new_database(server_dsn, name, template=template_database) as made:
+        yield made
+
+
+@pytest.fixture()
+def database(dsn: str) -> Iterator[Database]:
+    """A ``Database`` on it."""
+    made = Database(dsn)
+    yield made
+    made.close()
+
+
+@pytest.fixture()
+def server_home() -> Iterator[Path]:
+    """A home for an embedded server of this test's own, stopped and removed afterwards."""
+    with temporary_directory() as home:
+        yield home
+        embedded.stop(home)
+
+
+@contextmanager
+def _new_database(server_dsn: str, name: str, template: str = "template1") -> Iterator[str]:
+    with psycopg.connect(server_dsn, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+    try:
+        yield make_conninfo(server_dsn, dbname=name)
+    finally:
+        with psycopg.connect(server_dsn, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())

@@ -1,0 +1,7 @@
+-- takes ids bigint[], runs integer[], results bytea[], durations double precision[], starts timestamptz[], metadata jsonb[], worker bigint
+-- gives id bigint
+WITH "v" AS (SELECT "v"."id","v"."run","v"."result","v"."run_s","v"."started_at","v"."metadata" FROM UNNEST(%(ids)s::bigint[],%(runs)s::integer[],%(results)s::bytea[],%(durations)s::double precision[],%(starts)s::timestamptz[],%(metadata)s::jsonb[]) AS "v"("id","run","result","run_s","started_at","metadata")),
+"locked" AS MATERIALIZED (SELECT "v"."id","v"."run","v"."result","v"."run_s","v"."started_at","v"."metadata","t"."status" FROM "v" CROSS JOIN LATERAL (SELECT "task"."id","task"."status" FROM "goque"."task" WHERE "task"."id"="v"."id" AND "task"."run"="v"."run" AND "task"."worker_id"=%(worker)s::bigint AND "task"."status" IN ('new','processing','error','pending') FOR UPDATE SKIP LOCKED) "t"),
+"done" AS (UPDATE "goque"."task" SET "status"='done',"seq"=NULL::bigint,"worker_id"=NULL::bigint,"attempts"="task"."attempts"+1,"result"="locked"."result","run_s"="locked"."run_s","metadata"=COALESCE("task"."metadata",%(p1)s::jsonb) || COALESCE("locked"."metadata",%(p2)s::jsonb),"finished_at"=NOW() FROM "locked" WHERE "task"."id"="locked"."id" RETURNING "task"."id","locked"."status" "before"),
+"counted" AS (INSERT INTO "goque"."batch_delta" ("batch_id","new","done") SELECT "done"."id"/1000000000 "batch_id",-COUNT(*) FILTER (WHERE ("done"."before"='new')) "new",COUNT(*) "done" FROM "done" GROUP BY 1)
+SELECT "done"."id" FROM "done"
