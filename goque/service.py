@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from goque.errors import DatabaseUnavailable
 
 _SHORTEST_BACKOFF = 0.1
-_LONGEST_BACKOFF = 30.0
+_LONGEST_BACKOFF = 3.0
 
 
 class Service(ABC):

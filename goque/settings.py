@@ -96,6 +96,9 @@ def _cgroup_quota() -> float | None:
 
 
 def _data_directory(environ: Mapping[str, str]) -> Path:
+    if os.geteuid() == 0:
+        # PostgreSQL does not run as root, and its own user may not enter /root.
+        return Path("/var/lib/goque")
     if sys.platform == "darwin":
         return Path("~/Library/Application Support/goque")
     return Path(environ.get("XDG_DATA_HOME") or "~/.local/share") / "goque"

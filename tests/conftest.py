@@ -40,7 +40,7 @@ def template_database(server_dsn: str) -> Iterator[str]:
         yield f"goque_template_{os.getpid()}"
 
 
-@pytest.fixture()
+@pytest.fixture
 def dsn(server_dsn: str, template_database: str) -> Iterator[str]:
     """A fresh migrated database of this test's own."""
     name = f"goque_test_{os.getpid()}_{next(_numbers)}"
@@ -48,7 +48,7 @@ def dsn(server_dsn: str, template_database: str) -> Iterator[str]:
         yield made
 
 
-@pytest.fixture()
+@pytest.fixture
 def database(dsn: str) -> Iterator[Database]:
     """A ``Database`` on it."""
     made = Database(dsn)
@@ -56,7 +56,7 @@ def database(dsn: str) -> Iterator[Database]:
     made.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def server_home() -> Iterator[Path]:
     """A home for an embedded server of this test's own, stopped and removed afterwards."""
     with temporary_directory() as home:

@@ -55,11 +55,23 @@ def running_server(major: int, *settings: str) -> Iterator[str]:
     with temporary_directory() as directory:
         as_user: dict[str, Any] = {"cwd": "/", "stdin": subprocess.DEVNULL} | server_identity()
         data = directory / "data"
-        initdb = [folder / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        initdb: list[str | Path] = [
+            folder / "initdb",
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-N",
+        ]
         subprocess.run(initdb, check=True, capture_output=True, **as_user)
         options = [part for setting in ("listen_addresses=", *_FAST, *settings) for part in ("-c", setting)]
         with (directory / "log").open("wb") as log:
-            command = [folder / "postgres", "-D", data, "-k", directory, *options]
+            command: list[str | Path] = [folder / "postgres", "-D", data, "-k", directory, *options]
             server = subprocess.Popen(command, stdout=log, stderr=log, **as_user)
         try:
             dsn = f"postgresql://postgres@/postgres?host={directory}"

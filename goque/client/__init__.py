@@ -1,1 +1,1 @@
-"""Giving work to the queue and getting results from it. Not for: what users hold (``app``) and running work (``worker``)."""
+"""Giving work to the queue and getting results. Not for: what users hold (``app``), or running work (``worker``)."""

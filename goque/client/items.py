@@ -39,7 +39,8 @@ def zipped(iterables: tuple[Any, ...], *, strict: bool) -> Items:
     lengths = [len(iterable) for iterable in iterables if isinstance(iterable, Sized)]
     if strict and len(set(lengths)) > 1:
         raise InvalidInput(
-            f"the iterables have unequal lengths {lengths}; make them equal, or pass strict=False to stop at the shortest"
+            f"the iterables have unequal lengths {lengths}; make them equal, or pass strict=False to stop at the "
+            "shortest"
         )
     total = min(lengths) if len(lengths) == len(iterables) else None
     instant = all(map(_is_plain, iterables))
@@ -118,7 +119,8 @@ def _refuse_mistakes(iterable: Any) -> None:
         )
     if is_frame(iterable):
         raise InvalidInput(
-            "map over a DataFrame would take its column names; pass a column (df['x']), or the rows: q.starmap(func, df)"
+            "map over a DataFrame would take its column names; pass a column (df['x']), or its rows with "
+            "q.starmap(func, df)"
         )
     if not isinstance(iterable, Iterable):
         raise InvalidInput(

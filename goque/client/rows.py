@@ -1,4 +1,4 @@
-"""Items as rows of PostgreSQL's binary COPY format, and a spool to hold them. Not for: sending them (``client.submission``).
+"""Items as rows of PostgreSQL's binary COPY format, and a spool to hold them. Not for: sending them (``maps``).
 
 The rows are built here rather than by the driver because nearly every column of a map is the same in each row: what
 is constant is encoded once, and per row only the id, the order and the arguments are (format: "Binary Format" in
@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from goque.client.items import Call
@@ -81,9 +81,7 @@ class Encoder:
     digest: Callable[[Call], bytes] | None = None
     external_id: Callable[[Call], str] | None = None
     total: int = 0
-
-    def __post_init__(self) -> None:
-        self.digests = bytearray()
+    digests: bytearray = field(default_factory=bytearray)
 
     def chunks(self, calls: Iterable[Call]) -> Iterator[bytes]:
         """Rows in pieces of about ``CHUNK`` bytes, without header and trailer."""

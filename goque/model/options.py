@@ -54,7 +54,6 @@ class Options:
     """Not started by then: canceled."""
     keep: Duration | Unset | None = UNSET
     """How long finished work stays; None for ever."""
-    cache: bool = False
     tags: Sequence[str] = ()
     """Only workers with all of these tags take it."""
     on_change: Literal["raise", "extend", "replace"] = "raise"

@@ -1,4 +1,4 @@
-"""What came of one run of a task, as the pool reports it. Not for: deciding what the task becomes (the completer does)."""
+"""What came of one run of a task, as the pool reports it. Not for: deciding what the task becomes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 OutcomeKind = Literal[
     "done", "error", "canceled", "snoozed", "gave_up", "timeout", "crash", "unloadable", "handed_back"
 ]
-"""``canceled``: the code raised Cancel, or its run was stopped for a cancel. ``unloadable``: this machine lacks a module
-that the function needs, which charges nothing. ``handed_back``: stopped on request while it ran, which charges nothing.
+"""``canceled``: the code raised Cancel, or its run was stopped for a cancel. ``unloadable``: this machine lacks a
+module that the function needs. ``handed_back``: stopped on request while it ran. These two charge nothing.
 """
 
 

@@ -95,9 +95,6 @@ class RetryPolicy(NamedTuple):
     give_up_on: Sequence[type[BaseException]] = ()
 
 
-DEFAULT = Exponential()
-
-
 def decide(policy: RetryPolicy | tuple[Any, Any, Any] | None, attempt: int, error: BaseException) -> float | None:
     """Seconds until the next attempt, None for no more. ``attempt`` is the one that just failed, 1 for the first.
 
@@ -132,8 +129,8 @@ def checked_retry(retry: Any) -> Any:
             _checked("retry", delay)
         return list(retry)
     raise InvalidInput(
-        f"retry must be Fixed, Exponential, Fibonacci, a list of delays, or a callable (attempt, error) -> delay | None, "
-        f"not {retry!r}"
+        "retry must be Fixed, Exponential, Fibonacci, a list of delays, or a callable "
+        f"(attempt, error) -> delay | None, not {retry!r}"
     )
 
 
@@ -153,3 +150,7 @@ def _kinds(kinds: Any) -> tuple[type[BaseException], ...]:
 def _checked(what: str, delay: Delay) -> None:
     if not seconds(delay) >= 0:
         raise InvalidInput(f"{what} must not be negative, not {delay!r}")
+
+
+DEFAULT = Exponential()
+"""What applies where no policy was given, or none can be asked."""

@@ -30,20 +30,24 @@ _CACHED = type(functools.cache(len))
 class Sink(Protocol):
     """Where a pickler writes."""
 
-    def write(self, data: bytes, /) -> int: ...
+    def write(self, data: bytes | pickle.PickleBuffer, /) -> int: ...
 
 
 class Bundler(cloudpickle.Pickler):  # type: ignore[misc]
     """A cloudpickle pickler that gives notebook cells stable names and notes what the bytes depend on.
 
-    ``modules`` are the top-level modules needed by reference, ``sources`` the source of code that travels by value.
+    ``modules`` are the top-level modules needed by reference; ``sources``, where asked for, the source of the code
+    that travels by value.
     """
 
-    def __init__(self, sink: Sink, buffer_callback: Any = None) -> None:
-        super().__init__(sink, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=buffer_callback)
+    def __init__(self, sink: Sink, buffer_callback: Any = None, *, note_sources: bool = False) -> None:
         self.modules: set[str] = set()
         self.sources: dict[tuple[str, int], SourceText] = {}
-        self.dispatch_table = ChainMap({CodeType: self._reduce_code}, cloudpickle.Pickler.dispatch_table)
+        # No method of this pickler: a cycle would keep what it pickled until the next collection. The C pickler looks
+        # its table up once, while it is initialised.
+        reduce_code = functools.partial(_reduce_code, self.sources if note_sources else None)
+        self.dispatch_table = ChainMap({CodeType: reduce_code}, cloudpickle.Pickler.dispatch_table)
+        super().__init__(sink, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=buffer_callback)
 
     def reducer_override(self, obj: Any) -> Any:
         """Called for every object that is not plain data; notes the modules of what goes by reference."""
@@ -64,15 +68,6 @@ class Bundler(cloudpickle.Pickler):  # type: ignore[misc]
         if top not in _EVERYWHERE and module is not None and not travels_by_value(module):
             self.modules.add(top)
 
-    def _reduce_code(self, code: CodeType) -> Any:
-        filename = stable_filename(code.co_filename)
-        source = source_of(code)
-        if source is not None:
-            self.sources[filename, source.first_line] = source
-        if filename != code.co_filename:
-            code = code.replace(co_filename=filename)
-        return cloudpickle.Pickler.dispatch_table[CodeType](code)
-
     def shown_sources(self) -> tuple[tuple[str, str, int], ...]:
         """The sources noted, as arguments of ``register_source``, as many as are worth their bytes."""
         shown: list[tuple[str, str, int]] = []
@@ -82,6 +77,16 @@ class Bundler(cloudpickle.Pickler):  # type: ignore[misc]
             if room >= 0:
                 shown.append((source.text, source.filename, source.first_line))
         return tuple(shown)
+
+
+def _reduce_code(sources: dict[tuple[str, int], SourceText] | None, code: CodeType) -> Any:
+    source = source_of(code) if sources is not None else None
+    if sources is not None and source is not None:
+        sources[source.filename, source.first_line] = source
+    filename = stable_filename(code.co_filename)
+    if filename != code.co_filename:
+        code = code.replace(co_filename=filename)
+    return cloudpickle.Pickler.dispatch_table[CodeType](code)
 
 
 def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:

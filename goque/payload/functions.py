@@ -23,7 +23,7 @@ from goque.payload.digests import digest, type_and_module
 from goque.payload.origins import is_local, travels_by_value
 from goque.payload.sources import SourceText, captured_values, dedented, register_source, source_of
 
-__all__ = ["CODE_LIMIT", "CapturedFunction", "capture", "load", "python_version", "register_source"]
+__all__ = ["CODE_LIMIT", "CapturedFunction", "capture", "code_hash", "load", "python_version", "register_source"]
 
 CODE_LIMIT = 16 * 1024 * 1024
 _CAPTURED_SHOWN = 8
@@ -65,7 +65,7 @@ def capture(func: Callable[..., Any]) -> CapturedFunction:
     python = python_version()
     source = _source(func)
     return CapturedFunction(
-        hash=hashlib.sha256(python.encode() + b"\0" + code).hexdigest(),
+        hash=code_hash(code, python),
         code=code,
         name=_name(func),
         source=dedented(source.text) if source else None,
@@ -90,6 +90,13 @@ def load(code: bytes | memoryview) -> Callable[..., Any]:
     return func
 
 
+def code_hash(code: bytes | memoryview, python: str) -> str:
+    """The address of code bytes made by this Python minor version: 64 hex characters."""
+    content = hashlib.sha256(python.encode() + b"\0")
+    content.update(code)
+    return content.hexdigest()
+
+
 def python_version() -> str:
     """This Python's minor version, as "3.13": code made by one minor version crashes another."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -99,7 +106,7 @@ def _encode(func: Callable[..., Any]) -> tuple[bytes, int, tuple[str, ...]]:
     from goque.payload.bundle import Bundler
 
     sink = BoundedBuffer(CODE_LIMIT)
-    bundler = Bundler(sink, sink.take_buffer)
+    bundler = Bundler(sink, sink.take_buffer, note_sources=True)
     try:
         bundler.dump(func)
     except Exception as error:

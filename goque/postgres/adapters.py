@@ -102,6 +102,7 @@ def register(adapters: AdaptersMap, *, own_time_zone: bool = True) -> None:
         (int, Int8Dumper, Int8BinaryDumper),
         (dict, JsonbDumper, JsonbBinaryDumper),
         (list, ListDumper, ArrayDumper),
+        (tuple, ListDumper, ArrayDumper),  # goque has no composite types; a tuple is one more sequence
     ):
         adapters.register_dumper(kind, text)
         adapters.register_dumper(kind, binary)

@@ -161,7 +161,8 @@ def _start_dead(layout: Layout, lock: int) -> None:
             f"{left.pid}"
         )
     # PostgreSQL would take any process that has the number of the dead one for a live server, a zombie included.
-    (layout.data / "postmaster.pid").unlink(missing_ok=True)
+    for leftover in (layout.data / "postmaster.pid", *layout.sockets.glob(".s.PGSQL.*")):
+        leftover.unlink(missing_ok=True)
     launch(layout, lock)
 
 

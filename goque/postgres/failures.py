@@ -25,6 +25,7 @@ _REFUSED_FOR_GOOD = (
     (re.compile(r"password authentication failed|no password supplied|authentication failed"), "28P01"),
     (re.compile(r"no pg_hba\.conf entry|role \"[^\"]*\" does not exist|is not permitted to log in"), "28000"),
     (re.compile(r"database \"[^\"]*\" does not exist"), "3D000"),
+    (re.compile(r"invalid \w+ value|certificate|does not support SSL"), ""),
 )
 
 
@@ -42,7 +43,8 @@ class translated:  # noqa: N801 - used as a block, and too often for a generator
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, psycopg.Error):
             where = place(self._dsn)
-            raise translate(error, where, self._schema, self._doing, read_only=self._read_only) from error
+            # Not shown as the cause: its details may hold stored values. It stays reachable as __context__.
+            raise translate(error, where, self._schema, self._doing, read_only=self._read_only) from None
 
 
 def translate(error: psycopg.Error, where: str, schema: str, doing: str, *, read_only: bool = False) -> GoqueError:
@@ -62,7 +64,7 @@ def translate(error: psycopg.Error, where: str, schema: str, doing: str, *, read
             "Check that it runs and accepts connections; the same call may be repeated.",
             sqlstate=state,
         )
-    if state in ("3F000", "42P01") and schema in said:
+    if (state == "3F000" and schema in said) or (state == "42P01" and f"{schema}." in said):
         return MigrationNeeded(
             f"The schema {schema!r} at {where} lacks what {doing} needs: {said}. Run: "
             f"goque migrate{sources.schema_option(schema)}",
@@ -112,7 +114,7 @@ def _is_outage(error: psycopg.Error, state: str) -> bool:
 
 
 def _last_line(error: psycopg.Error) -> str:
-    return str(error).strip().rpartition("\n")[2].rpartition("FATAL:")[2].strip()
+    return str(error).strip().partition("\n")[0].rpartition("FATAL:")[2].strip()
 
 
 def _remedy(state: str) -> str:

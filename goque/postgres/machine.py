@@ -107,14 +107,18 @@ def file_system(path: Path, table: str | None = None) -> tuple[str, str]:
     return "", ""
 
 
+def short_of_space(path: Path) -> bool:
+    """Whether the disk lacks the room for a new cluster."""
+    return shutil.disk_usage(path).free < _ROOM_FOR_CLUSTER
+
+
 def refuse_full_disk(path: Path) -> None:
     """Better before than in the middle of it."""
-    free = shutil.disk_usage(path).free
-    if free < _ROOM_FOR_CLUSTER:
+    if short_of_space(path):
         raise ServerError(
-            f"{path} has {free >> 20} MB left, the embedded server needs {_ROOM_FOR_CLUSTER >> 20} MB to begin "
-            "with: no "
-            f"space left on device. Free some, set GOQUE_HOME to a directory on a larger disk, or {_USE_A_SERVER}."
+            f"{path} has {shutil.disk_usage(path).free >> 20} MB left, the embedded server needs "
+            f"{_ROOM_FOR_CLUSTER >> 20} MB to begin with. Free some space, set GOQUE_HOME to a directory on a larger "
+            f"disk, or {_USE_A_SERVER}."
         )
 
 

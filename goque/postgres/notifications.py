@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -47,7 +48,7 @@ class Listener(Service):
         self._on_gap = on_gap
         self._connection: Connection | None = None
         self._owner = os.getpid()
-        self._bell_out, self._bell_in = _bell()
+        self._bell_out, self._bell_in = self._bell()
 
     @property
     def backend_pid(self) -> int | None:
@@ -61,7 +62,7 @@ class Listener(Service):
             if self._connection is not None:
                 abandon(self._connection)
             self._connection, self._owner = None, os.getpid()
-            self._bell_out, self._bell_in = _bell()
+            self._bell_out, self._bell_in = self._bell()
         super().start()
 
     def wake(self) -> None:
@@ -115,9 +116,9 @@ class Listener(Service):
         if connection.pgconn.status != psycopg.pq.ConnStatus.OK:
             raise psycopg.OperationalError("the server closed the connection")
 
-
-def _bell() -> tuple[int, int]:
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    os.set_blocking(writing, False)
-    return reading, writing
+    def _bell(self) -> tuple[int, int]:
+        reading, writing = os.pipe()
+        for end in (reading, writing):
+            os.set_blocking(end, False)
+            weakref.finalize(self, os.close, end)
+        return reading, writing

@@ -29,6 +29,7 @@ SERVER_USER = "pgserver"  # as root the server runs as this user, since PostgreS
 _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 100  # bytes; the smallest limit of the supported systems is 103
 _LARGEST_LOG = 10 << 20
+_SPEAKS_TLS = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"  # SSLRequest of the wire protocol
 _SETTINGS = {
     "listen_addresses": "",
     "max_connections": "200",
@@ -98,14 +99,19 @@ class Postmaster:
         return self.sockets / f".s.PGSQL.{self.port}"
 
     def answers(self) -> bool:
-        """Whether somebody listens there. A dead server leaves the file, but not the listener."""
+        """Whether a server replies there.
+
+        Being able to connect is not enough: a child that a killed postmaster was just making holds the listener for a
+        moment longer. The question whether it speaks TLS is answered before any log-in.
+        """
         with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
             probe.settimeout(5)
             try:
                 probe.connect(str(self.socket))
+                probe.sendall(_SPEAKS_TLS)
+                return probe.recv(1) in (b"N", b"S")
             except (OSError, ValueError):
                 return False
-        return True
 
 
 def read_postmaster(data: Path) -> Postmaster | None:
@@ -245,7 +251,9 @@ def create_cluster(layout: Layout, lock: int) -> None:
     )
     if done.returncode:
         shutil.rmtree(draft, ignore_errors=True)
-        raise ServerError(f"initdb could not make {layout.data}: {_last_lines(done.stdout)}. {_remedy(done.stdout)}")
+        raise ServerError(
+            f"initdb could not make {layout.data}: {_last_lines(done.stdout)}. {_remedy(layout, done.stdout)}"
+        )
     draft.rename(layout.data)
 
 
@@ -286,7 +294,8 @@ def _last_lines(text: str) -> str:
     return " / ".join(lines[-4:]) or "it said nothing"
 
 
-def _remedy(said: str) -> str:
-    if "No space left" in said:
-        return "Free some disk space, or set GOQUE_HOME to a directory on a larger disk."
+def _remedy(layout: Layout, said: str) -> str:
+    # A full disk does not always get as far as its own message: initdb may die of an assertion after it.
+    if "No space left" in said or machine.short_of_space(layout.home):
+        return "There is no space left; free some, or set GOQUE_HOME to a directory on a larger disk."
     return "Set GOQUE_HOME to another local directory, or give a DSN."

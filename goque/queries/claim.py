@@ -26,7 +26,7 @@ from goque.sql.functions import (
 )
 from goque.sql.query import Cte, Query, recursive
 from goque.sql.select import select
-from goque.sql.statement import Statement, template
+from goque.sql.statement import Statement, scalar, template
 from goque.sql.tables import BATCH, CLAIM, FUNCTION, LANE, QUEUE, TASK
 from goque.sql.types import BIGINT, BOOLEAN, BYTEA, DOUBLE, INTEGER, TEXT, array
 from goque.sql.writes import insert, update
@@ -42,6 +42,7 @@ class Listed(NamedTuple):
     lane: int
     queue: str
     priority: int
+    timeout_s: float | None = None
 
 
 class Claimed(NamedTuple):
@@ -129,7 +130,7 @@ def _lanes_with_ready_tasks() -> Cte:
 def _live_lanes() -> Query[Any]:
     found = _lanes_with_ready_tasks()
     return (
-        select(LANE.id, LANE.queue, LANE.priority)
+        select(LANE.id, LANE.queue, LANE.priority, LANE.timeout_s)
         .with_(found)
         .from_(found)
         .join(LANE, LANE.id == found.lane_id)
@@ -353,6 +354,18 @@ def _watch_held() -> Query[Any]:
 def watch_held(tasks: Sequence[tuple[int, int]], every: str) -> Statement[tuple[int, bool, bool]]:
     """Which of these ``(id, lane)`` have been canceled, or stand in a lane that was paused or canceled."""
     return _watch_held.bind(ids=[task for task, _ in tasks], lanes=[lane for _, lane in tasks], every=every)
+
+
+@template(read=scalar)
+def _lacks() -> Query[Any]:
+    return (
+        update(LANE).set(LANE.lacking, Bind("module", TEXT)).where(LANE.id == Bind("lane", BIGINT)).returning(LANE.id)
+    )
+
+
+def lacks(lane: int, module: str) -> Statement[int]:
+    """A worker could not load what this lane runs for want of a module."""
+    return _lacks.bind(lane=lane, module=module)
 
 
 @template(read=tuple)

@@ -100,6 +100,16 @@ def cancel_range(first: int, last: int, reason: str | None, limit: int = STEP) -
 
 
 @template(read=scalar)
+def _unfinished_in() -> Query[Any]:
+    return select(TASK.id).from_(TASK).where(_in_range(), TASK.status.in_(_UNFINISHED)).order_by(TASK.id).limit(1)
+
+
+def unfinished_in(first: int, last: int) -> Statement[int]:
+    """An unfinished task of a range of ids, if there is one."""
+    return _unfinished_in.bind(first=first, last=last)
+
+
+@template(read=scalar)
 def _cancel_tasks() -> Query[Any]:
     wanted = unnest("wanted", id=Bind("ids", array(BIGINT)))
     row = (

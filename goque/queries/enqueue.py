@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from goque.model.states import Status
@@ -23,6 +24,7 @@ from goque.sql import (
     Statement,
     array,
     case,
+    coalesce,
     excluded,
     generate_series,
     insert,
@@ -311,14 +313,19 @@ def tallied(lane: int, *, new: int = 0, pending: int = 0) -> Statement[int]:
 
 
 class Single(NamedTuple):
-    """A task that belongs to no batch. ``delay`` is seconds from now, None when it is ready at once."""
+    """A task that belongs to no batch, ready at once, ``delay`` seconds from now, or at ``run_at``.
+
+    ``expires`` is seconds from now, ``expires_at`` a moment. "Now" is the database's.
+    """
 
     id: int
     lane: int
     args: bytes
     max_attempts: int
     delay: float | None = None
+    run_at: datetime | None = None
     expires: float | None = None
+    expires_at: datetime | None = None
     external_id: str | None = None
     metadata: Mapping[str, Any] | None = None
 
@@ -332,11 +339,13 @@ def _singles() -> Query[Any]:
         args=Bind("args", array(BYTEA)),
         max_attempts=Bind("max_attempts", array(SMALLINT)),
         delay=Bind("delays", array(DOUBLE, nullable=True)),
+        run_at=Bind("run_ats", array(TIMESTAMPTZ, nullable=True)),
         expires=Bind("expires", array(DOUBLE, nullable=True)),
+        expires_at=Bind("expires_ats", array(TIMESTAMPTZ, nullable=True)),
         external_id=Bind("external_ids", array(TEXT, nullable=True)),
         metadata=Bind("metadata", array(JSONB, nullable=True)),
     )
-    at_once = rows.delay.is_null()
+    at_once = rows.delay.is_null() & rows.run_at.is_null()
     stored = (
         insert(TASK)
         .columns(
@@ -357,11 +366,9 @@ def _singles() -> Query[Any]:
                 rows.lane_id,
                 case((at_once, lit(Status.NEW)), else_=lit(Status.PENDING)).as_("status"),
                 case((at_once, ready_now()), else_=null(BIGINT)).as_("seq"),
-                case((at_once, null(TIMESTAMPTZ)), else_=now() + seconds(present(rows.delay))).as_("run_at"),
+                coalesce(rows.run_at, now() + seconds(rows.delay)).as_("run_at"),
                 rows.max_attempts,
-                case((rows.expires.is_null(), null(TIMESTAMPTZ)), else_=now() + seconds(present(rows.expires))).as_(
-                    "expires_at"
-                ),
+                coalesce(rows.expires_at, now() + seconds(rows.expires)).as_("expires_at"),
                 rows.external_id,
                 rows.metadata,
                 rows.args,
@@ -382,7 +389,9 @@ def singles(tasks: Sequence[Single]) -> Statement[int]:
         args=[task.args for task in tasks],
         max_attempts=[task.max_attempts for task in tasks],
         delays=[task.delay for task in tasks],
+        run_ats=[task.run_at for task in tasks],
         expires=[task.expires for task in tasks],
+        expires_ats=[task.expires_at for task in tasks],
         external_ids=[task.external_id for task in tasks],
         metadata=[None if task.metadata is None else dict(task.metadata) for task in tasks],
     )

@@ -1,4 +1,4 @@
-"""What a waiting client reads: batches, counts, outcomes, one task. Not for: frames for analysis (``queries.looking``)."""
+"""What a waiting client reads: batches, counts, outcomes, one task. Not for: frames for analysis (``looking``)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from goque.model.states import FINAL, Status
+from goque.queries.moments import Word
 from goque.queries.tally import COUNTERS
 from goque.sql import (
     BIGINT,
@@ -21,21 +22,25 @@ from goque.sql import (
     array,
     case,
     coalesce,
+    concat,
     epoch,
     function,
     lit,
     now,
     null,
     optional,
+    pg_notify,
+    present,
     scalar,
     seconds,
     select,
+    subquery,
     sum_,
     template,
     unnest,
     update,
 )
-from goque.sql.tables import BATCH, BATCH_ITEMS, FUNCTION, LANE, RUN, TALLY, TASK, WORKER
+from goque.sql.tables import BATCH, BATCH_ITEMS, DEPENDENCY, FUNCTION, LANE, RUN, TALLY, TASK, WORKER
 
 INLINE = 8_192
 """Bytes of a result that come with the row; larger ones are read one by one."""
@@ -170,15 +175,34 @@ def watch(lanes: Sequence[int], for_seconds: float) -> Statement[int]:
 
 
 @template(read=scalar)
-def _watched() -> Query[Any]:
+def _tell_watchers() -> Query[Any]:
+    wanted = unnest("wanted", id=Bind("lanes", array(BIGINT)))
+    payload = concat(lit(Word.DONE).cast(TEXT), LANE.id.cast(TEXT))
     return (
-        select(LANE.id).from_(LANE).where(LANE.id == any_of(Bind("lanes", array(BIGINT))), LANE.watched_until > now())
+        select(pg_notify(Bind("channel", TEXT), payload))
+        .from_(wanted)
+        .join(LANE, LANE.id == wanted.id)
+        .where(LANE.watched_until > now())
     )
 
 
-def watched(lanes: Sequence[int]) -> Statement[int]:
-    """Which of these lanes somebody waits for."""
-    return _watched.bind(lanes=list(lanes))
+def tell_watchers(channel: str, lanes: Sequence[int]) -> Statement[Any]:
+    """Notify those who wait for outcomes in these lanes; lanes that nobody watches cost nothing."""
+    return _tell_watchers.bind(channel=channel, lanes=list(lanes))
+
+
+@template(read=scalar)
+def _followed_by() -> Query[Any]:
+    return (
+        select(DEPENDENCY.input_id)
+        .from_(DEPENDENCY)
+        .where(DEPENDENCY.dependant_id >= Bind("first", BIGINT), DEPENDENCY.dependant_id <= Bind("last", BIGINT))
+    )
+
+
+def followed_by(first: int, last: int) -> Statement[int]:
+    """The tasks whose outcome those of a range share."""
+    return _followed_by.bind(first=first, last=last)
 
 
 class OutcomeRow(NamedTuple):
@@ -440,3 +464,122 @@ def _age() -> Query[Any]:
 def age(batch: int) -> Statement[float]:
     """Seconds since a batch was made."""
     return _age.bind(batch=batch)
+
+
+@template(read=scalar)
+def _matching() -> Query[Any]:
+    statuses = Bind("statuses", array(TEXT), nullable=True)
+    error_type = Bind("error_type", TEXT, nullable=True)
+    last = select(RUN.error_type).from_(RUN).where(RUN.task_id == TASK.id).order_by(RUN.run.desc()).limit(1)
+    # A name without its module fits as well, for builtins have none.
+    named = coalesce(subquery(last), lit(Word.NOTHING).cast(TEXT))
+    short = function("regexp_replace", TEXT, named, Bind("module", TEXT), Bind("nothing", TEXT))
+    return (
+        select(TASK.id)
+        .from_(TASK)
+        .where(
+            TASK.id >= Bind("first", BIGINT),
+            TASK.id <= Bind("last", BIGINT),
+            statuses.is_null() | (TASK.status.cast(TEXT) == any_of(present(statuses))),
+            error_type.is_null() | (named == present(error_type)) | (short == present(error_type)),
+        )
+        .order_by(TASK.id)
+    )
+
+
+def matching(first: int, last: int, statuses: Sequence[Status] | None, error_type: str | None) -> Statement[int]:
+    """The tasks of a range of ids in one of these states, whose last failure was of this type."""
+    return _matching.bind(
+        first=first,
+        last=last,
+        statuses=None if statuses is None else [str(status) for status in statuses],
+        error_type=None if error_type is None else error_type.removeprefix("builtins."),
+        module=r"^.*\.",
+        nothing="",
+    )
+
+
+class LaneOptions(NamedTuple):
+    """A lane, to make another one like it; ``policy`` is sealed."""
+
+    id: int
+    digest: str
+    queue: str
+    priority: int
+    type: str
+    function_id: int
+    function_hash: str
+    python: str | None
+    tags: list[str]
+    key_ids: list[str]
+    policy: bytes | None
+    max_attempts: int
+    timeout_s: float | None
+    keep_s: float | None
+    cwd: str | None
+    owner: str
+
+
+@template(read=LaneOptions._make)
+def _lane_options() -> Query[Any]:
+    return (
+        select(
+            LANE.id,
+            LANE.digest,
+            LANE.queue,
+            LANE.priority,
+            LANE.type,
+            FUNCTION.id.as_("function"),
+            FUNCTION.hash,
+            LANE.python,
+            LANE.tags,
+            LANE.key_ids,
+            LANE.policy,
+            LANE.max_attempts,
+            LANE.timeout_s,
+            LANE.keep_s,
+            LANE.cwd,
+            LANE.owner,
+        )
+        .from_(LANE)
+        .join(FUNCTION, FUNCTION.id == LANE.function_id)
+        .where(LANE.id == Bind("lane", BIGINT))
+    )
+
+
+def lane_options(lane: int) -> Statement[LaneOptions]:
+    """A lane with all that a new one like it needs."""
+    return _lane_options.bind(lane=lane)
+
+
+@template(read=tuple)
+def _code() -> Query[Any]:
+    return (
+        select(FUNCTION.hash, FUNCTION.code, FUNCTION.python)
+        .from_(LANE)
+        .join(FUNCTION, FUNCTION.id == LANE.function_id)
+        .where(LANE.id == Bind("lane", BIGINT))
+    )
+
+
+def code(lane: int) -> Statement[tuple[str, bytes, str]]:
+    """Hash, sealed code and Python version of what a lane runs."""
+    return _code.bind(lane=lane)
+
+
+@template(read=scalar)
+def _unfinished_lanes() -> Query[Any]:
+    left = coalesce(sum_(TALLY.new + TALLY.pending + TALLY.processing + TALLY.error), lit(0))
+    return (
+        select(LANE.id)
+        .from_(LANE)
+        .join(TALLY, TALLY.lane_id == LANE.id)
+        .where(LANE.owner == Bind("owner", TEXT))
+        .group_by(LANE.id)
+        .having(left > lit(0))
+    )
+
+
+def unfinished_lanes(owner: str) -> Statement[int]:
+    """The lanes of an owner in which something has not ended."""
+    return _unfinished_lanes.bind(owner=owner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from goque.model.states import UNFINISHED
 from goque.sql import (
     BIGINT,
     BOOLEAN,
@@ -29,9 +30,10 @@ from goque.sql import (
     scalar,
     select,
     template,
+    unnest,
     update,
 )
-from goque.sql.tables import CLAIM, MAINTENANCE, WORKER
+from goque.sql.tables import CLAIM, MAINTENANCE, TASK, WORKER
 from goque.sql.types import TIMESTAMPTZ
 
 BEAT_S = 3.0
@@ -181,6 +183,28 @@ def _drop_claims() -> Query[Any]:
 def drop_claims(worker: int) -> Statement[int]:
     """This worker holds nothing any more."""
     return _drop_claims.bind(worker=worker)
+
+
+@template(read=tuple)
+def _held_by() -> Query[Any]:
+    member = unnest("member", id=CLAIM.task_ids)
+    return (
+        select(TASK.id, TASK.run)
+        .from_(CLAIM)
+        .cross_join_lateral(select(member.id).from_(member).sub("member"))
+        .join(TASK, TASK.id == member.id)
+        .where(
+            CLAIM.worker_id == Bind("worker", BIGINT),
+            TASK.worker_id == Bind("worker", BIGINT),
+            TASK.seq < lit(0),
+            TASK.status.in_([lit(status) for status in sorted(UNFINISHED)]),
+        )
+    )
+
+
+def held_by(worker: int) -> Statement[tuple[int, int]]:
+    """What the database thinks this worker holds, as ``(id, run)``."""
+    return _held_by.bind(worker=worker)
 
 
 @template(read=scalar)

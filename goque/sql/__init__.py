@@ -77,6 +77,7 @@ from goque.sql.types import (
     array,
     enum_text,
 )
+from goque.sql.views import batches, queues, runs, tasks, workers
 from goque.sql.writes import Delete, Insert, Update, delete, insert, update
 
 __all__ = [
@@ -116,6 +117,7 @@ __all__ = [
     "array",
     "array_agg",
     "avg",
+    "batches",
     "bool_or",
     "case",
     "clock_timestamp",
@@ -148,16 +150,20 @@ __all__ = [
     "pg_notify",
     "present",
     "qualify",
+    "queues",
     "quoted_schema",
     "recursive",
     "row_number",
+    "runs",
     "scalar",
     "seconds",
     "select",
     "statement_of",
     "subquery",
     "sum_",
+    "tasks",
     "template",
     "unnest",
     "update",
+    "workers",
 ]

@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 from pypika.queries import Table as PyPikaTable
 
-from goque.sql.expressions import Aliased, Expression, null, value_near
+from goque.sql.expressions import Expression, null, value_near
 from goque.sql.printing import SCHEMA, STYLE, Fragment, identifier, joined, quoted
 from goque.sql.types import BIGINT, INTEGER, SqlType
 
@@ -152,11 +152,9 @@ class Derived(Source):
     @overload
     def __getitem__(self, key: str) -> ColumnRef[Any]: ...
     @overload
-    def __getitem__(self, key: ColumnRef[T]) -> ColumnRef[T]: ...
-    @overload
-    def __getitem__(self, key: Aliased[T]) -> Expression[T]: ...
+    def __getitem__(self, key: Expression[T]) -> ColumnRef[T]: ...
     def __getitem__(self, key: Any) -> Any:
-        return getattr(self, key if isinstance(key, str) else key.label)
+        return getattr(self, key if isinstance(key, str) else str(key.label))
 
     def __iter__(self) -> Any:
         raise TypeError("rows of a query are not iterable here; columns_of(rows) lists its columns")

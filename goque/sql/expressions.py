@@ -30,12 +30,12 @@ from goque.sql.types import (
     BYTEA,
     DOUBLE,
     INTEGER,
-    INTEGERS,
     INTERVAL,
     JSONB,
     TEXT,
     TIMESTAMPTZ,
     SqlType,
+    arithmetic_type,
     array,
     enum_text,
 )
@@ -363,7 +363,7 @@ def _arithmetic(operator: Any, left: Expression[Any], other: Any, *, whole: bool
         right = value_near(other, left.sql_type, sign)
     else:
         right = automatic(other)
-    result = _result_type(operator, sign, left.sql_type, right.sql_type)
+    result = arithmetic_type(sign, left.sql_type, right.sql_type)
     if operator is Arithmetic.div and (result is not DOUBLE) != whole:
         raise TypeError("whole numbers are divided with //, or cast to DOUBLE first; doubles are divided with /")
     return Expression(
@@ -372,19 +372,3 @@ def _arithmetic(operator: Any, left: Expression[Any], other: Any, *, whole: bool
         nullable=left.nullable or right.nullable,
         atomic=False,
     )
-
-
-def _result_type(operator: Any, sign: str, left: SqlType[Any], right: SqlType[Any]) -> SqlType[Any]:
-    families = (left.family, right.family)
-    if families == ("number", "number"):
-        return DOUBLE if DOUBLE in (left, right) else max(left, right, key=INTEGERS.index)
-    if operator in (Arithmetic.add, Arithmetic.sub):
-        if families == ("timestamptz", "interval"):
-            return TIMESTAMPTZ
-        if families == ("interval", "interval"):
-            return INTERVAL
-        if families == ("timestamptz", "timestamptz") and operator is Arithmetic.sub:
-            return INTERVAL
-    if operator is Arithmetic.mul and families == ("interval", "number"):
-        return INTERVAL
-    raise TypeError(f"{left.name} {sign} {right.name} does not exist; cast one of them")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from pypika import analytics
 from pypika import functions as pypika_functions
@@ -131,8 +131,12 @@ def row_number(
     return Expression(term.orderby(*(item.term for item in order_by)), BIGINT, label="row_number")
 
 
-def coalesce(first: Expression[T | None], *others: T | Expression[T]) -> Expression[T]:
-    """The first value that is not null; the last one should never be."""
+@overload
+def coalesce(first: Expression[T | None], *others: T | Expression[T]) -> Expression[T]: ...
+@overload  # mypy calls it unreachable, and yet uses it where no value is known to be there
+def coalesce(first: Expression[T], *others: Expression[T]) -> Expression[T]: ...  # type: ignore[overload-cannot-match]
+def coalesce(first: Expression[Any], *others: Any) -> Expression[Any]:
+    """The first value that is not null; null only if all of them are."""
     return _among("coalesce", first, others, nullable=all)
 
 

@@ -147,3 +147,19 @@ def enum_text(kind: type[E]) -> SqlType[E]:
     One object per enum, so that its columns and its literals are of the same type.
     """
     return _enum_text(kind)
+
+
+def arithmetic_type(sign: str, left: SqlType[Any], right: SqlType[Any]) -> SqlType[Any]:
+    """What PostgreSQL makes of ``left sign right``; TypeError if there is no such operation."""
+    families = (left.family, right.family)
+    if families == ("number", "number"):
+        return DOUBLE if DOUBLE in (left, right) else max(left, right, key=INTEGERS.index)
+    if families == ("timestamptz", "interval") and sign in "+-":
+        return TIMESTAMPTZ
+    if families == ("interval", "interval") and sign in "+-":
+        return INTERVAL
+    if families == ("timestamptz", "timestamptz") and sign == "-":
+        return INTERVAL
+    if families == ("interval", "number") and sign == "*":
+        return INTERVAL
+    raise TypeError(f"{left.name} {sign} {right.name} does not exist; cast one of them")

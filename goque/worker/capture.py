@@ -85,6 +85,7 @@ class _Stream(io.RawIOBase):
     """Standard output or error: bytes go to the log of the attempt that writes them."""
 
     def __init__(self, find: Callable[[], Log], number: int) -> None:
+        self.name = "<stdout>" if number == 1 else "<stderr>"
         self._find = find
         self._number = number
 
@@ -127,4 +128,4 @@ class Streams:
 
 def _wrap(find: Callable[[], Log], number: int) -> io.TextIOWrapper:
     stream = _Stream(find, number)
-    return io.TextIOWrapper(stream, "utf-8", "backslashreplace", write_through=True)  # type: ignore[type-var]
+    return io.TextIOWrapper(stream, "utf-8", "backslashreplace", write_through=True)

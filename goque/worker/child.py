@@ -9,7 +9,6 @@ import faulthandler
 import logging
 import marshal
 import os
-import resource
 import signal
 import sys
 import threading
@@ -21,11 +20,10 @@ from weakref import WeakValueDictionary
 
 from goque.worker import context, once, stamps
 from goque.worker.capture import Log, Streams
+from goque.worker.measures import Usage, resident
 from goque.worker.protocol import JOBS, PROGRAM, PROGRAMS_KEPT, REPLY, TO_CHILD, TOKEN
 from goque.worker.runner import LoadedProgram, LoopRunner, Message, Reply, Runner, enter
 
-MIB = 1 << 20
-_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _SMALL = 64 * 1024
 _READ = 1 << 18
 
@@ -46,6 +44,10 @@ class Runs(Protocol):
     """Something that runs jobs."""
 
     def run(self, program: LoadedProgram, fields: tuple[Any, ...], serial: int) -> Reply: ...
+
+
+_copied: list[int] = []
+"""Not empty in a copy of this child that a task has forked."""
 
 
 class Ends:
@@ -76,46 +78,15 @@ class Ends:
         max_rss: int = 0,
     ) -> None:
         """Write one reply to the end."""
-        head = REPLY.pack(kind, serial, started, run_s, cpu_s, max_rss, len(body), len(log), len(rare))
-        parts = [head + body + log + rare] if len(body) < _SMALL else [head, body, log + rare]
+        data = REPLY.pack(kind, serial, started, run_s, cpu_s, max_rss, len(body), len(log), len(rare))
+        tail = log + rare
+        if len(body) < _SMALL:
+            data, body = data + body, b""
         with self._lock:
-            for part in parts:
-                written = os.write(self.replies, part)
-                while written < len(part):
-                    written += os.write(self.replies, memoryview(part)[written:])
-
-
-class Usage:
-    """Processor time and peak memory from one job to the next.
-
-    The kernel keeps one peak per process. It is put back after a job that raised it, so that the next job's is its own.
-    """
-
-    def __init__(self, who: int) -> None:
-        self._who = who
-        self._cpu = 0.0
-        self._reset: int | None = None
-        if who == resource.RUSAGE_SELF and sys.platform == "linux":
-            try:
-                self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
-            except OSError:
-                self._reset = None
-        self._floor = 0
-        self.take()
-
-    def take(self) -> tuple[float, int]:
-        """Seconds of processor time since the last call, and the peak in bytes."""
-        usage = resource.getrusage(self._who)
-        cpu = usage.ru_utime + usage.ru_stime
-        used, self._cpu = cpu - self._cpu, cpu
-        peak = usage.ru_maxrss
-        if peak > self._floor and self._reset is not None:
-            try:
-                os.write(self._reset, b"5")
-                self._floor = resource.getrusage(self._who).ru_maxrss + 1024
-            except OSError:
-                self._reset = None
-        return used, peak * _RSS_UNIT
+            _write(self.replies, data + tail if not body else data)
+            if body:
+                _write(self.replies, body)
+                _write(self.replies, tail)
 
 
 class Server:
@@ -141,15 +112,13 @@ class Server:
         self._entered: LoadedProgram | None = None
         self._held: bytes | None = None
         self._count = 0
-        self._pid = os.getpid()
+        self._peak = 0
 
     def serve(self) -> None:
         """Until main closes the line, or until it is time to retire."""
         single = self._streams is not None
         context.enter(self._attempt, only=single)
-        self._usage = Usage(
-            resource.RUSAGE_SELF if single else getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
-        )
+        self._usage = Usage(whole_process=single)
         for kind, body in _frames(self._ends.tasks):
             if kind == PROGRAM:
                 self._learn(Message(*marshal.loads(body)))
@@ -191,18 +160,18 @@ class Server:
         ends, attempt = self._ends, self._attempt
         if self._streams is not None:
             self._streams.install()
-        attempt.fields, attempt.limit = fields, program.limit
+        attempt.fields, attempt.limit, attempt.last_progress = fields, program.limit, 0.0
         attempt.started = started = time.monotonic()
-        attempt.last_progress = 0.0
         attempt.serial = serial
         ends.stamp.start(serial, started)
         kind, body, rare = self._runner.run(program, fields, serial)
-        if os.getpid() != self._pid:
+        if _copied:
             os._exit(0)  # the task forked, and this is the copy: the pipes belong to the original
-        cpu_s, self._peak = self._usage.take()
+        run_s = time.monotonic() - started
+        cpu_s, self._peak = self._usage.take(run_s)
         attempt.serial = 0
         attempt.fields = ()
-        ends.send(kind, serial, body, rare, ends.log.take(), started, time.monotonic() - started, cpu_s, self._peak)
+        ends.send(kind, serial, body, rare, ends.log.take(), started, run_s, cpu_s, self._peak)
         ends.stamp.end()
 
     def _should_retire(self) -> bool:
@@ -215,13 +184,10 @@ class Server:
         return rules.max_memory is not None and self._peak > rules.max_memory and resident() > rules.max_memory
 
 
-def resident(pid: int | str = "self") -> int:
-    """Bytes of memory a process holds now; 0 where that cannot be read."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except (OSError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT if pid == "self" else 0
+def _write(descriptor: int, data: bytes) -> None:
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
 
 
 def _frames(descriptor: int) -> Any:
@@ -287,7 +253,13 @@ def _set_up(rules: Rules, descriptors: list[int], nursery: int) -> None:
     os.environ.update(rules.environment)
     faulthandler.enable(2)
     sys.path.insert(0, "")
-    os.register_at_fork(after_in_child=lambda: _close(descriptors))
+    os.register_at_fork(after_in_child=lambda: _disown(descriptors))
+
+
+def _disown(descriptors: list[int]) -> None:
+    """In a copy of this child that a task has forked."""
+    _copied.append(os.getpid())
+    _close(descriptors)
 
 
 def _close_others(kept: set[int]) -> None:

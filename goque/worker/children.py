@@ -14,8 +14,7 @@ from goque.worker import capture, stamps
 from goque.worker.hatchery import Death, Hatchery
 from goque.worker.jobs import Event, Finished, Job, PoolKind, Returned
 from goque.worker.lines import Line, stopped
-from goque.worker.protocol import Malformed
-from goque.worker.threads import CONTROL
+from goque.worker.protocol import CONTROL, Malformed
 
 _DRAINS = 64
 """Rounds of reading what a dead child left; a copy of it that lives on may write for ever."""
@@ -40,6 +39,8 @@ class Child:
     dedicated: bool = False
     """Made for one job that has to be alone."""
     kill_at: float | None = None
+    last_words: str = ""
+    """The end of its log, for a child that died before it was of use."""
 
     @property
     def idle(self) -> bool:
@@ -125,8 +126,8 @@ def make_child(
 def bury(child: Child, death: Death, events: list[Event]) -> bool:
     """Settle every job of a dead child, and close it. Whether the child had been of use.
 
-    What it had answered counts. A job that it was running is charged, unless several were: then it cannot be known which
-    of them did it. What it had not begun comes back as it was.
+    What it had answered counts. A job that it was running is charged, unless several were: then it cannot be known
+    which of them did it. What it had not begun comes back as it was.
     """
     before = len(events)
     back: list[Returned] = []
@@ -151,6 +152,7 @@ def bury(child: Child, death: Death, events: list[Event]) -> bool:
         outcome = _crash(child, death, job, times) if why is None else stopped(why, times, job.attempt)
         events.append(Finished(line.slot, job, outcome))
     events += back
+    child.last_words = capture.text(capture.read(child.common_log or child.lines[0].log))[-2000:]
     child.close()
     return child.served > 0 or len(events) > before + len(back) or bool(child.killed_for) or child.retiring
 
@@ -196,7 +198,7 @@ def _crash(child: Child, death: Death, job: Job, times: Outcome) -> Outcome:
     )
 
 
-_HINTS = {
+_HINTS: dict[int, str] = {
     signal.SIGKILL: ", which the system does when memory runs out; see its log (dmesg) and --max-memory",
     signal.SIGSEGV: ", a fault in compiled code; the log shows where",
     signal.SIGABRT: ", compiled code gave up; the log shows where",

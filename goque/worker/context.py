@@ -63,7 +63,7 @@ _only: Attempt | None = None
 
 
 def enter(attempt: Attempt, *, only: bool) -> None:
-    """This thread runs for that slot; with ``only`` every thread of the process does, those that tasks start included."""
+    """This thread runs for that slot; with ``only`` all threads of the process do, those that tasks start included."""
     global _only
     _attempt.set(attempt)
     if only:

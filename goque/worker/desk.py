@@ -1,7 +1,7 @@
 """Everything a worker holds, under one lock: what is ready to be run, what runs, what has ended and is not yet written.
 
-Not for: deciding (``courier``, ``dispatcher``) or doing (``pool``). The courier brings tasks and takes outcomes away; the
-dispatcher takes tasks and brings outcomes. Neither waits for the other while it holds the lock.
+Not for: deciding (``courier``, ``dispatcher``) or doing (``pool``). The courier brings tasks and takes outcomes away;
+the dispatcher takes tasks and brings outcomes. Neither waits for the other while it holds the lock.
 """
 
 from __future__ import annotations
@@ -37,14 +37,16 @@ class Held:
     """``time.monotonic()`` at which it was first seen running."""
     stop: str | None = None
     """Why it is being stopped: canceled, timeout or handed_back."""
+    suspect: bool = False
+    """It ran beside others in a child that died."""
     progress: dict[str, Any] | None = None
     new_checkpoint: bytes | None = None
     live_log: str = ""
 
     @property
     def alone(self) -> bool:
-        """Whether it may have been what ended its last worker, so that it gets a child of its own."""
-        return self.losses > 0
+        """Whether it may have been what ended its last worker or child, so that it gets a child of its own."""
+        return self.losses > 0 or self.suspect
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ class Desk:
     """The tasks in a worker's hands. All methods may be called from any thread."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition(threading.Lock())
+        self.changed = threading.Condition()
         """Notified when the courier has something to do."""
         self._held: dict[int, Held] = {}
         self._ready: deque[Held] = deque()
@@ -143,6 +145,11 @@ class Desk:
                     break
             return taken
 
+    def next_lane(self) -> int | None:
+        """The lane of the next ready task; None when there is none, or when it must be alone."""
+        with self.changed:
+            return self._ready[0].lane if self._ready and not self._ready[0].alone else None
+
     def put_back(self, tasks: Iterable[Held]) -> None:
         """Taken, but not started after all; they come first."""
         with self.changed:
@@ -162,6 +169,12 @@ class Desk:
             return taken
 
     # questions
+
+    def to_write(self) -> tuple[int, float]:
+        """How many outcomes and returned tasks wait to be written, and since when (``time.monotonic()``)."""
+        with self.changed:
+            since = self._ended[0].at if self._ended else time.monotonic()
+            return len(self._ended) + len(self._unstarted), since
 
     def find(self, task: int) -> Held | None:
         """The task, if it is held."""

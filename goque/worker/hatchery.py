@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from goque.errors import GoqueError
-from goque.worker import nursery
+from goque.worker import wire
 
 log = logging.getLogger("goque.worker")
 
@@ -37,11 +37,11 @@ class Death(NamedTuple):
     max_rss: int
 
 
-class NurseryLost(GoqueError):
+class NurseryLost(GoqueError):  # noqa: N818 - an event, with its remedy
     """The nursery ended, and all children with it."""
 
 
-class NotBorn(GoqueError):
+class NotBorn(GoqueError):  # noqa: N818 - an event, with its remedy
     """The system refused another process."""
 
 
@@ -76,8 +76,8 @@ class Hatchery:
             self._link = ours
             ours.settimeout(START_TIMEOUT)
             try:
-                nursery.send(ours, {"path": sys.path, "pythonpath": os.environ.get("PYTHONPATH")})
-                ready = nursery.receive(ours)
+                wire.send(ours, {"path": sys.path, "pythonpath": os.environ.get("PYTHONPATH")})
+                ready = wire.receive(ours)
             except OSError:
                 ready = None
             if ready is None:
@@ -101,8 +101,8 @@ class Hatchery:
             NurseryLost: the nursery is gone.
         """
         try:
-            nursery.send(self.socket, {"fork": rules, "count": len(descriptors)})
-            nursery.send_descriptors(self.socket, list(descriptors))
+            wire.send(self.socket, {"fork": rules, "count": len(descriptors)})
+            wire.send_descriptors(self.socket, list(descriptors))
             while True:
                 message = self._next()
                 if "born" in message:
@@ -115,7 +115,7 @@ class Hatchery:
     def kill(self, pid: int) -> None:
         """Kill a child, if it still lives."""
         try:
-            nursery.send(self.socket, {"kill": pid})
+            wire.send(self.socket, {"kill": pid})
         except OSError as error:
             log.debug("no nursery to kill child %s: %s", pid, error)
 
@@ -156,7 +156,7 @@ class Hatchery:
             self._process = None
 
     def _next(self) -> dict[str, Any]:
-        message = nursery.receive(self.socket)
+        message = wire.receive(self.socket)
         if message is None:
             raise NurseryLost("the process that starts the children is gone")
         if "dead" in message:

@@ -1,78 +1,28 @@
 """The nursery: a small single-threaded process that forks the children. Not for: running tasks, or deciding anything.
 
-Main has threads, and a fork of a threaded process is a lottery; so children are forked here. Run as
-``python -m goque.worker.nursery DESCRIPTOR``. When main dies, kill -9 included, the nursery kills all children and ends.
+Main has threads, and a fork of a threaded process is a lottery; so children are forked here. It is run as
+``python -m goque.worker.nursery DESCRIPTOR``. When main dies, kill -9 included, it kills all children and ends.
 
 Requests on the socket: ``fork`` (with the child's descriptors), ``kill``. Answers: ``ready``, ``born``, ``dead``.
 """
 
 from __future__ import annotations
 
-import array
 import gc
-import json
 import os
 import select
 import signal
 import socket
-import struct
 import sys
 import types
+from contextlib import suppress
 from typing import Any
 
 from goque.worker import child, threads  # noqa: F401 - forked children find their modules loaded
+from goque.worker.wire import receive, receive_descriptors, send
 
-LENGTH = struct.Struct("=I")
-PER_MESSAGE = 200
-"""Descriptors per message; the kernel takes 253 at most."""
 LOOK_AT_PARENT = 1.0
 """Seconds. A fork of main may hold the socket open after main has died, so its end is not the only sign."""
-
-
-def send(link: socket.socket, message: dict[str, Any]) -> None:
-    """Write one message."""
-    body = json.dumps(message).encode()
-    link.sendall(LENGTH.pack(len(body)) + body)
-
-
-def receive(link: socket.socket) -> dict[str, Any] | None:
-    """Read one message, None at the end of the stream."""
-    head = _exactly(link, LENGTH.size)
-    body = None if head is None else _exactly(link, LENGTH.unpack(head)[0])
-    return None if body is None else json.loads(body)
-
-
-def send_descriptors(link: socket.socket, descriptors: list[int]) -> None:
-    """Hand over file descriptors, some at a time."""
-    for start in range(0, len(descriptors), PER_MESSAGE):
-        rights = array.array("i", descriptors[start : start + PER_MESSAGE])
-        link.sendmsg([b"F"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-
-
-def _receive_descriptors(link: socket.socket, count: int) -> list[int]:
-    received: list[int] = []
-    while len(received) < count:
-        rights = array.array("i")
-        data, ancillary, _, _ = link.recvmsg(1, socket.CMSG_LEN(PER_MESSAGE * rights.itemsize))
-        if not data:
-            raise EOFError
-        for level, kind, raw in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                rights.frombytes(raw[: len(raw) - len(raw) % rights.itemsize])
-        received += rights
-    for descriptor in received:
-        os.set_inheritable(descriptor, False)
-    return received
-
-
-def _exactly(link: socket.socket, size: int) -> bytes | None:
-    data = b""
-    while len(data) < size:
-        more = link.recv(size - len(data))
-        if not more:
-            return None
-        data += more
-    return data
 
 
 class Nursery:
@@ -93,11 +43,11 @@ class Nursery:
         signal.set_wakeup_fd(clapper, warn_on_full_buffer=False)
         send(self._link, {"ready": self._me})
         while os.getppid() == self._parent:
-            readable, _, _ = select.select([self._link, bell], [], [], LOOK_AT_PARENT)
+            readable, _, _ = select.select([self._link.fileno(), bell], [], [], LOOK_AT_PARENT)
             if bell in readable:
                 os.read(bell, 4096)
                 self._bury()
-            if self._link in readable:
+            if self._link.fileno() in readable:
                 request = receive(self._link)
                 if request is None:
                     return
@@ -114,7 +64,7 @@ class Nursery:
             if request["kill"] in self._alive:
                 _kill(request["kill"])
             return
-        descriptors = _receive_descriptors(self._link, request["count"])
+        descriptors = receive_descriptors(self._link, request["count"])
         rules = child.Rules(**request["fork"])
         try:
             pid = os.fork()
@@ -129,10 +79,8 @@ class Nursery:
         if pid < 0:
             return
         self._alive.add(pid)
-        try:
+        with suppress(OSError):  # it did so itself, or is dead already
             os.setpgid(pid, pid)
-        except OSError:
-            pass  # it did so itself, or is dead already
         send(self._link, {"born": pid})
 
     def _bury(self) -> None:
@@ -160,19 +108,15 @@ def _who_died() -> int:
 
 def _kill(pid: int) -> None:
     _kill_group(pid)
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _kill_group(pid: int) -> None:
     """What a task started ends with its child, unless it made a session of its own."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         if pid > 0:
             os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def main(descriptor: int) -> None:
@@ -194,9 +138,8 @@ def main(descriptor: int) -> None:
     gc.freeze()
     nursery = Nursery(link)
     try:
-        nursery.run()
-    except (OSError, EOFError):
-        pass  # main is gone
+        with suppress(OSError, EOFError):  # main is gone
+            nursery.run()
     finally:
         nursery.kill_all()
     os._exit(0)

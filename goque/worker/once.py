@@ -27,7 +27,7 @@ _guard = threading.Lock()
 
 
 def once(factory: Callable[[], T], close: Callable[[T], object] | None = None) -> T:
-    """What ``factory()`` returned when it was first called in this process; ``close(it)`` is called when the child retires.
+    """What ``factory()`` returned when first called in this child; ``close(it)`` is called when the child retires.
 
     The same factory is one that does the same: a lambda written in the task's body counts as the same at every run, as
     long as the values it captures are equal. A factory that raises is tried again next time.

@@ -10,16 +10,16 @@ import logging
 import os
 import selectors
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from goque.errors import InvalidInput
 from goque.worker import capture
-from goque.worker.child import resident
 from goque.worker.children import Child, bury, make_child
 from goque.worker.hatchery import Death, Hatchery, NotBorn, NurseryLost
-from goque.worker.jobs import Event, Finished, Job, PoolKind, Program, Returned, Why
+from goque.worker.jobs import Event, Job, PoolKind, Program, Returned, Why
 from goque.worker.lines import Line
+from goque.worker.measures import resident
 from goque.worker.protocol import Malformed
 from goque.worker.slots import Slot
 
@@ -47,8 +47,8 @@ class Pool:
         max_memory: int | None = None,
         answer_time: float = ANSWER_TIME,
     ) -> None:
-        """``threads`` is what numeric libraries may start in each child (None: their choice), ``slot_environment`` gives
-        the variables of each slot's child, ``max_memory`` is bytes of resident memory per child.
+        """``threads`` is what numeric libraries may start in each child (None: their choice), ``slot_environment`` are
+        variables for each slot's child, ``max_memory`` is bytes of resident memory per child.
         """
         if slots < 1:
             raise InvalidInput(f"a pool needs at least one slot, not {slots}")
@@ -329,7 +329,7 @@ class Pool:
         if bury(child, death, self._out):
             self._misbirths = 0
         elif self._running:
-            log.warning("child %s died before it was of use (status %s)", death.pid, death.status)
+            log.warning("child %s died before it was of use (status %s): %s", death.pid, death.status, child.last_words)
             self._back_off()
         for line in child.lines:
             if self._slots[line.slot].line is line:
@@ -353,6 +353,8 @@ class Pool:
     # Replies.
 
     def _on_replies(self, line: Line) -> None:
+        if line not in self._of_line:
+            return  # its child was buried by an earlier event of the same round
         if not self._receive(line):
             self._forget(line.replies)  # the end; the nursery will tell of the death
         place = self._slots[line.slot]
@@ -505,6 +507,3 @@ class Pool:
             if time.monotonic() > end:
                 for child in self._children.values():
                     self._kill(child, "it did not end when it was asked to")
-
-
-Handler = Callable[[], None]

@@ -1,4 +1,4 @@
-"""What a worker needs to know of a lane before it runs its tasks, verified. Not for: loading code, which only children do."""
+"""What a worker needs to know of a lane before it runs its tasks, verified. Not for: loading code, as children do."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from goque.worker.desk import Held
 from goque.worker.jobs import Job, Program
 
 _PLACE = struct.Struct(">qq")
+
+
+MOST_LANES = 20_000
+"""Lanes kept; then those that nothing is held of are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,16 @@ class Programs:
     def __getitem__(self, lane: int) -> Lane:
         return self._lanes[lane]
 
+    def find(self, lane: int) -> Lane | None:
+        """The lane, None when it is not there any more."""
+        return self._lanes.get(lane)
+
     def learn(self, lanes: Iterable[int]) -> None:
         """Read those that are not known yet."""
         unknown = sorted({lane for lane in lanes if lane not in self._lanes})
         if not unknown:
             return
-        if len(self._lanes) > 5_000:
+        if len(self._lanes) > MOST_LANES:
             self._lanes.clear()
         for row in self._load(unknown):
             self._lanes[row.id] = self._verified(row)

@@ -21,6 +21,8 @@ PROGRAM, JOBS = 1, 2
 TOKEN = struct.Struct("=I")
 """A token is the number of its message. Four bytes, not one: the child can be many recalled messages behind."""
 
+CONTROL = struct.Struct("=IQ")
+"""An order to a thread child: interrupt the job of this line that has this serial."""
 REPLY = struct.Struct("=BQdddQIII")
 """kind, serial, started, run_s, cpu_s, max_rss, and the lengths of body, log and rare fields."""
 DONE, FAILED, INTERRUPTED, PROGRESSED, CHECKPOINTED = 1, 2, 3, 4, 5
@@ -32,7 +34,7 @@ _KINDS = frozenset({"error", "canceled", "snoozed", "gave_up", "unloadable"})
 _TEXTS = {"error_type": 500, "message": 100_000, "traceback": 200_000, "user_frame": 1000, "args_repr": 1000}
 
 
-class Malformed(Exception):
+class Malformed(Exception):  # noqa: N818 - never leaves the pool
     """A child sent what no child sends."""
 
 

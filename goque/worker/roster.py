@@ -11,20 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from goque.queries.claim import Listed
+
 HORIZON = 0.4
 """Seconds of work a worker holds per slot."""
 LANES_PER_CLAIM = 8
 ROWS_PER_CLAIM = 512
 FASTEST = 4e-5
 """Seconds; a task is never taken to be shorter than what handling it costs."""
-
-
-class Listed(NamedTuple):
-    """A lane with ready work that this worker may take."""
-
-    lane: int
-    queue: str
-    priority: int
 
 
 class Ask(NamedTuple):
@@ -85,8 +79,8 @@ class Roster:
         lanes = self._next_lanes()
         load = 0.0
         count = 0
-        for lane, number in held:
-            load += number * (self.pace(lane) or HORIZON)
+        for held_lane, number in held:
+            load += number * (self.pace(held_lane) or HORIZON)
             count += number
         budget = (self.slots * HORIZON - load) / len(lanes)
         room = (2 * ROWS_PER_CLAIM - count) // len(lanes)

@@ -39,7 +39,7 @@ class Answered(Interrupted):
     """A coroutine that was cancelled, and has cleaned up after itself."""
 
 
-class _Unloadable(Exception):
+class _Unloadable(Exception):  # noqa: N818 - a signal inside this module
     """What travels needs a module that this machine lacks."""
 
 
@@ -127,8 +127,8 @@ class Runner:
                 return DONE, codec.dumps(value, program.limit), b""
             except PayloadTooLarge as error:
                 raise ResultTooLarge(
-                    f"the result is larger than {error.limit:,} bytes; write it to a file or an object store and return "
-                    "its name, or raise the limit"
+                    f"the result is larger than {error.limit:,} bytes; write it to a file or an object store and "
+                    "return its name, or raise the limit"
                 ) from None
         except Interrupted as interrupted:
             return INTERRUPTED, ANSWERED if isinstance(interrupted, Answered) else b"", b""

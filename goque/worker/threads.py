@@ -6,7 +6,6 @@ import asyncio
 import ctypes
 import logging
 import os
-import struct
 import threading
 from collections.abc import Coroutine
 from typing import Any
@@ -15,11 +14,8 @@ from weakref import WeakValueDictionary
 from goque.worker import context
 from goque.worker.capture import Log, Streams
 from goque.worker.child import Ends, Rules, Server
-from goque.worker.protocol import INTERRUPTED
+from goque.worker.protocol import CONTROL, INTERRUPTED
 from goque.worker.runner import Answered, Interrupted, LoadedProgram, Reply, Runner
-
-CONTROL = struct.Struct("=IQ")
-"""An order of main: interrupt the job of this line that has this serial."""
 
 
 class Loop:

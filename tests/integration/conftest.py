@@ -13,7 +13,7 @@ from goque.sql.statement import Statement, scalar
 MakeStatement = Callable[..., Statement[Any]]
 
 
-@pytest.fixture()
+@pytest.fixture
 def statement() -> MakeStatement:
     """Make a statement of text, since these tests are about the verbs and not about queries."""
 
@@ -23,7 +23,7 @@ def statement() -> MakeStatement:
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def numbers(database: Database, statement: MakeStatement) -> Database:
     """The database with a table ``number (n bigint primary key, note text)`` in the schema."""
     database.run(statement('CREATE TABLE "goque".number (n bigint primary key, note text)'))

@@ -23,7 +23,7 @@ def pooled_dsn() -> Iterator[str]:
         yield pooled
 
 
-@pytest.fixture()
+@pytest.fixture
 def pooled(pooled_dsn: str, statement: MakeStatement) -> Iterator[Database]:
     database = Database(pooled_dsn, pooler=True, schema="pooled", max_connections=8)
     database.run(statement("CREATE SCHEMA pooled"))
@@ -104,7 +104,7 @@ def test_read_only_holds(pooled: Database, statement: MakeStatement) -> None:
     reader.close()
 
 
-def test_migrations_apply_through_it(pooled: Database, tmp_path: Path, statement: MakeStatement) -> None:
+def test_migrations_apply_through_it(pooled: Database, tmp_path: Path) -> None:
     (tmp_path / "0001_first.sql").write_text(
         "CREATE TABLE {schema}.thing (n bigint); INSERT INTO {schema}.thing VALUES (1)"
     )

@@ -12,11 +12,12 @@ from goque.errors import DatabaseUnavailable
 from goque.postgres import connections
 from goque.postgres.database import Database
 from goque.postgres.failures import call_with_backoff
+from goque.sql.statement import Statement
 from tests.integration.conftest import MakeStatement
 from tests.servers import end_sessions
 
 
-def _setting(statement: MakeStatement, name: str) -> object:
+def _setting(statement: MakeStatement, name: str) -> Statement[str]:
     return statement("SELECT current_setting(%(name)s::text)", name=name)
 
 
@@ -109,7 +110,7 @@ def test_a_connection_that_ends_in_use_is_unavailable_and_the_next_verb_works(
         with pytest.raises(DatabaseUnavailable):
             verbs.pipeline([statement("SELECT 1"), statement("SELECT pg_terminate_backend(pg_backend_pid())")])
         assert verbs.pipeline([statement("SELECT 1"), statement("SELECT 2")]) == [[1], [2]]
-        with pytest.raises(DatabaseUnavailable), verbs.transaction() as transaction:
+        with pytest.raises(DatabaseUnavailable), verbs.transaction() as transaction:  # noqa: PT012
             end_sessions(database.dsn)
             transaction.one(statement("SELECT 1"))
         assert verbs.one(statement("SELECT 1")) == 1

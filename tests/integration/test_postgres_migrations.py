@@ -14,7 +14,7 @@ from goque.postgres.database import Database
 from tests.integration.conftest import MakeStatement
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "0001_first.sql").write_text(
         "CREATE TABLE {schema}.thing (n bigint);\nINSERT INTO {schema}.thing VALUES (1); -- 100% {braces}\n"
@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture()
+@pytest.fixture
 def empty(dsn: str) -> Database:
     return Database(dsn, schema="my queue", max_connections=4)
 

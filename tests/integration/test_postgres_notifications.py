@@ -31,7 +31,7 @@ class Heard:
         return self.notifications.get(timeout=_PATIENCE)
 
 
-@pytest.fixture()
+@pytest.fixture
 def heard(database: Database) -> Iterator[Heard]:
     made = Heard(database, "goque", 'odd "name"')
     made.listener.start()
@@ -51,7 +51,7 @@ def test_every_channel_is_heard_in_order(database: Database, heard: Heard) -> No
 
 
 def test_a_transaction_notifies_with_its_commit(database: Database, heard: Heard) -> None:
-    with pytest.raises(ZeroDivisionError), database.transaction() as transaction:
+    with pytest.raises(ZeroDivisionError), database.transaction() as transaction:  # noqa: PT012
         transaction.notify("goque", "rolled back")
         raise ZeroDivisionError
     with database.transaction() as transaction:
@@ -77,7 +77,7 @@ def test_what_a_callback_raises_is_logged_and_followed_by_a_gap(
     gaps = threading.Semaphore(0)
 
     def broken(channel: str, payload: str) -> None:
-        raise ValueError("callback broke")
+        raise ValueError(f"callback broke at {channel}{payload}")
 
     listener = Listener(database, ["goque"], broken, gaps.release)
     listener.start()

@@ -39,14 +39,11 @@ def test_the_innermost_and_last_mount_holds_a_path(path: str, expected: tuple[st
 
 @pytest.mark.parametrize("path", ["/home/me", "/with space", "/box", "/later"])
 def test_network_file_systems_are_refused_with_the_remedy(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "file_system", lambda where: machine_file_system(where, _MOUNTS))
-    machine_file_system = machine_original
+    read = machine.file_system
+    monkeypatch.setattr(machine, "file_system", lambda where: read(where, _MOUNTS))
     with pytest.raises(ServerError, match="GOQUE_HOME"):
         machine.refuse_network_file_system(Path(path))
     machine.refuse_network_file_system(Path("/home/me/scratch"))
-
-
-machine_original = machine.file_system
 
 
 def test_a_sandbox_root_is_no_network_share(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,23 @@ def test_importable_things_use_plain_pickle() -> None:
         assert pickle.loads(data) is not None
 
 
+@pytest.mark.parametrize("dtype", ["f8", "U3", "M8[s]", object])
+def test_large_arrays_and_texts_come_back(dtype: Any) -> None:
+    array = np.ones(100_000).astype(dtype) if dtype is not object else np.array(["x", None] * 50_000, dtype=object)
+    value = {
+        "array": array,
+        "view": array[::2],
+        "text": "ä" * 100_000,
+        "raw": bytearray(100_000),
+        "more": [b"x" * 70_000],
+    }
+    back = loads(dumps(value))
+    assert (back["array"] == array).all()
+    assert (back["view"] == array[::2]).all()
+    assert {**back, "array": 0, "view": 0} == {**value, "array": 0, "view": 0}
+    assert isinstance(dumps(array), bytes)
+
+
 def test_notebook_code_travels_by_value() -> None:
     cell = run_cell("""
         class Point:

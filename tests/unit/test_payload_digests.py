@@ -87,7 +87,7 @@ DISTINCT: list[Any] = [
     np.array([1, 2]), np.array([2, 1]), np.array([1, 2], dtype="int32"), np.array([1, 2], dtype=">i8"),
     np.array(["a", "b"]), np.array(["a", "b"], dtype=object), np.array(["a", "b"], dtype="T"), np.zeros((0, 2)),
     np.zeros((2, 0)), np.array([(1, 2.0)], dtype=[("a", int), ("b", float)]), np.array(["2026-01-01"], "M8[D]"),
-    np.ma.masked_array([1, 2], [0, 1]), np.ma.masked_array([1, 2], [1, 0]),
+    np.ma.masked_array([1, 2], [False, True]), np.ma.masked_array([1, 2], [True, False]),
     pd.DataFrame(), pd.DataFrame({"a": [1, 2]}), pd.DataFrame({"b": [1, 2]}), pd.DataFrame({"a": [1.0, 2.0]}),
     pd.DataFrame({"a": [1, 2]}, index=[5, 6]), pd.DataFrame({"a": ["x", None]}), pd.DataFrame({"a": ["x", "y"]}),
     pd.Series([1, 2]), pd.Series([1, 2], name="n"), pd.Series([1, None], dtype="Int64"),

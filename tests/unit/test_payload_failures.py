@@ -15,11 +15,11 @@ from goque.payload.preflight import check
 from tests.unit.payload_cells import run_cell, run_python
 
 
-class Plain(Exception):
+class Plain(Exception):  # noqa: N818
     pass
 
 
-class TwoArguments(Exception):
+class TwoArguments(Exception):  # noqa: N818
     """Does not survive plain pickle: pickle calls it with its message."""
 
     def __init__(self, code: int, text: str) -> None:
@@ -27,20 +27,20 @@ class TwoArguments(Exception):
         self.code = code
 
 
-class Swallowing(Exception):
+class Swallowing(Exception):  # noqa: N818
     """Survives pickle with another message."""
 
     def __init__(self, code: object = 0) -> None:
         super().__init__(f"code {code}")
 
 
-class Unfriendly(Exception):
+class Unfriendly(Exception):  # noqa: N818
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
-class NoNew(Exception):
-    def __new__(cls, *, only: int) -> NoNew:
+class NoNew(Exception):  # noqa: N818
+    def __new__(cls, *, only: int) -> NoNew:  # noqa: ARG004
         return super().__new__(cls)
 
     def __init__(self, *, only: int) -> None:
@@ -180,8 +180,8 @@ def test_chained_causes_and_groups_are_shown() -> None:
         try:
             raise KeyError("first")
         except KeyError as error:
-            raise ExceptionGroup("several", [caught(Plain("second"))]) from error  # type: ignore[list-item]
-    except ExceptionGroup as error:
+            raise BaseExceptionGroup("several", [caught(Plain("second"))]) from error
+    except BaseExceptionGroup as error:
         failure = Failure.of(error)
     for part in ("KeyError: 'first'", "direct cause", "several", "Plain: second"):
         assert part in failure.traceback
@@ -211,11 +211,12 @@ def test_frames_of_goque_are_cut_and_the_users_last_frame_is_named() -> None:
 
 
 def test_an_error_of_goque_alone_keeps_its_frames() -> None:
-    try:
+    with pytest.raises(AttributeError) as raised:
         check(None)  # type: ignore[arg-type]
-    except AttributeError as error:
-        error.__traceback__ = error.__traceback__.tb_next if error.__traceback__ else None
-        assert "preflight.py" in Failure.of(error).traceback
+    error = raised.value
+    assert error.__traceback__ is not None
+    error.__traceback__ = error.__traceback__.tb_next
+    assert "preflight.py" in Failure.of(error).traceback
 
 
 def test_a_traceback_from_another_process_shows_notebook_lines() -> None:

@@ -13,9 +13,10 @@ from goque.payload.functions import capture
 from goque.payload.preflight import check
 from tests.unit.payload_cells import run_cell, run_python
 
-
-def work(x: int, *, scale: int = 1) -> int:
-    return x * scale
+work = run_cell("""
+    def work(x: int, *, scale: int = 1) -> int:
+        return x * scale
+""")["work"]
 
 
 def test_a_call_that_fits_is_accepted_in_silence() -> None:
@@ -45,9 +46,7 @@ def test_an_option_given_as_an_argument_is_explained() -> None:
 
 
 def test_an_option_name_that_the_function_takes_is_its_own() -> None:
-    def prioritised(x: int, priority: int) -> int:
-        return x + priority
-
+    prioritised = run_cell("def prioritised(x, priority): return x + priority")["prioritised"]
     assert check(capture(prioritised), (1,), {"priority": 5}, option_names={"priority"}) == []
 
 

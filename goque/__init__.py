@@ -1,0 +1,170 @@
+"""goque: durable, signed work for Python functions in PostgreSQL, from a notebook or a back end.
+
+from goque import Queue
+q = Queue()
+batch = q.map(func, items)
+batch.results()
+q.history().query("status=='error'")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from goque.version import VERSION
+
+__version__ = VERSION
+
+if TYPE_CHECKING:
+    from goque.app.batch import Batch
+    from goque.app.queue import Queue
+    from goque.app.task import Task
+    from goque.app.together import as_completed, gather, wait
+    from goque.app.verbs import Changed
+    from goque.client.items import grid
+    from goque.errors import (
+        BatchMismatch,
+        Cancel,
+        DatabaseError,
+        DatabaseUnavailable,
+        DuplicateTask,
+        GiveUp,
+        GoqueError,
+        HistoryTruncated,
+        InvalidInput,
+        KeyMissing,
+        MigrationNeeded,
+        NotCommitted,
+        NotFound,
+        NotSerializable,
+        PayloadError,
+        PayloadTooLarge,
+        PythonMismatch,
+        ReadOnly,
+        ResultExpired,
+        ResultTooLarge,
+        ResultUnavailable,
+        RetryAfter,
+        ServerError,
+        SignatureInvalid,
+        Snooze,
+        TaskCanceled,
+        TaskFailed,
+        UnknownOption,
+        WaitingInsideTask,
+    )
+    from goque.model.retries import Exponential, Fibonacci, Fixed
+    from goque.model.states import Status
+    from goque.worker.context import TaskContext
+    from goque.worker.context import current as context
+    from goque.worker.once import once
+
+__all__ = [
+    "Batch",
+    "BatchMismatch",
+    "Cancel",
+    "Changed",
+    "DatabaseError",
+    "DatabaseUnavailable",
+    "DuplicateTask",
+    "Exponential",
+    "Fibonacci",
+    "Fixed",
+    "GiveUp",
+    "GoqueError",
+    "HistoryTruncated",
+    "InvalidInput",
+    "KeyMissing",
+    "MigrationNeeded",
+    "NotCommitted",
+    "NotFound",
+    "NotSerializable",
+    "PayloadError",
+    "PayloadTooLarge",
+    "PythonMismatch",
+    "Queue",
+    "ReadOnly",
+    "ResultExpired",
+    "ResultTooLarge",
+    "ResultUnavailable",
+    "RetryAfter",
+    "ServerError",
+    "SignatureInvalid",
+    "Snooze",
+    "Status",
+    "Task",
+    "TaskCanceled",
+    "TaskContext",
+    "TaskFailed",
+    "UnknownOption",
+    "WaitingInsideTask",
+    "as_completed",
+    "context",
+    "gather",
+    "grid",
+    "once",
+    "wait",
+]
+
+# Loaded at first use: psycopg alone takes a tenth of a second, and a worker's children need none of it.
+_HOME = {
+    "Batch": "goque.app.batch",
+    "BatchMismatch": "goque.errors",
+    "Cancel": "goque.errors",
+    "Changed": "goque.app.verbs",
+    "DatabaseError": "goque.errors",
+    "DatabaseUnavailable": "goque.errors",
+    "DuplicateTask": "goque.errors",
+    "Exponential": "goque.model.retries",
+    "Fibonacci": "goque.model.retries",
+    "Fixed": "goque.model.retries",
+    "GiveUp": "goque.errors",
+    "GoqueError": "goque.errors",
+    "HistoryTruncated": "goque.errors",
+    "InvalidInput": "goque.errors",
+    "KeyMissing": "goque.errors",
+    "MigrationNeeded": "goque.errors",
+    "NotCommitted": "goque.errors",
+    "NotFound": "goque.errors",
+    "NotSerializable": "goque.errors",
+    "PayloadError": "goque.errors",
+    "PayloadTooLarge": "goque.errors",
+    "PythonMismatch": "goque.errors",
+    "Queue": "goque.app.queue",
+    "ReadOnly": "goque.errors",
+    "ResultExpired": "goque.errors",
+    "ResultTooLarge": "goque.errors",
+    "ResultUnavailable": "goque.errors",
+    "RetryAfter": "goque.errors",
+    "ServerError": "goque.errors",
+    "SignatureInvalid": "goque.errors",
+    "Snooze": "goque.errors",
+    "Status": "goque.model.states",
+    "Task": "goque.app.task",
+    "TaskCanceled": "goque.errors",
+    "TaskContext": "goque.worker.context",
+    "TaskFailed": "goque.errors",
+    "UnknownOption": "goque.errors",
+    "WaitingInsideTask": "goque.errors",
+    "as_completed": "goque.app.together",
+    "context": "goque.worker.context",
+    "gather": "goque.app.together",
+    "grid": "goque.client.items",
+    "once": "goque.worker.once",
+    "wait": "goque.app.together",
+}
+_CALLED_THERE = {"context": "current"}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'goque' has no attribute {name!r}")
+    value = getattr(import_module(home), _CALLED_THERE.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

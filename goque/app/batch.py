@@ -1,0 +1,375 @@
+"""The handle of a map: many tasks as one object, from any process and after any restart. Not for: single tasks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, overload
+
+from goque.app import verbs
+from goque.app.core import Core
+from goque.app.outcomes import ErrorPolicy, as_they_come, ended, in_order
+from goque.app.reasons import minor, nobody_can
+from goque.app.task import Task, awaited, patient
+from goque.app.verbs import Changed
+from goque.client.functions import Functions
+from goque.client.spans import Span, head, ids_of, size_of, spans_of, steps
+from goque.errors import InvalidInput, NotFound
+from goque.model.identity import position_of, task_id
+from goque.model.options import Options
+from goque.model.states import Status
+from goque.payload.functions import capture
+from goque.queries import control, enqueue, reading
+from goque.queries.moments import Word
+from goque.queries.reading import BatchRow
+from goque.queries.tally import COUNTERS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+LANE_OPTIONS = ("queue", "priority", "timeout", "max_attempts", "retry", "retry_on", "give_up_on", "tags")
+"""Options that a retry may change."""
+
+
+class Batch:
+    """The tasks of one map, in the order of its items. A part of it (a slice, ``where``, ``failed``) is a Batch too.
+
+    Iterating gives results in input order as they come. ``id`` and ``name`` find it again: ``q.batch("name")``.
+    """
+
+    def __init__(self, core: Core, row: BatchRow, spans: Sequence[Span] | None = None) -> None:
+        self._core = core
+        self._row = row
+        self._part = None if spans is None else list(spans)
+
+    # What it is
+
+    @property
+    def id(self) -> int:
+        """Its number."""
+        return self._row.id
+
+    @property
+    def name(self) -> str | None:
+        """The name it was given."""
+        return self._row.name
+
+    @property
+    def owner(self) -> str:
+        """Whose it is."""
+        return self._row.owner
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was submitted, on the database's clock."""
+        return self._row.created_at
+
+    @property
+    def total(self) -> int:
+        """How many tasks there are."""
+        return size_of(self._spans)
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        part = "" if self._part is None else f"{self.total:,} of "
+        title = (
+            f"<Batch {self.id}"
+            + (f" {self.name!r}" if self.name else "")
+            + f": {part}{self._row.total:,} x {self._row.type}"
+        )
+        try:
+            counts = {status: number for status, number in self.counts().items() if number}
+        except Exception:
+            return title + ">"
+        return title + ", " + (", ".join(f"{number:,} {status}" for status, number in counts.items()) or "empty") + ">"
+
+    @property
+    def positions(self) -> list[int]:
+        """The places of these tasks in their batch."""
+        return [position_of(task) or 0 for task in ids_of(self._spans)]
+
+    # Parts
+
+    @overload
+    def __getitem__(self, key: int) -> Task: ...
+    @overload
+    def __getitem__(self, key: slice | Sequence[int] | Sequence[bool]) -> Batch: ...
+    def __getitem__(self, key: Any) -> Task | Batch:
+        """A task by its place, or a part: by slice, by a list of places, or by a mask as long as the batch."""
+        if isinstance(key, int) and not isinstance(key, bool):
+            size = self.total
+            place = key + size if key < 0 else key
+            if not 0 <= place < size:
+                raise IndexError(f"the batch has {size:,} tasks, so there is no place {key}")
+            return Task(self._core, self._id_at(place))
+        if isinstance(key, slice):
+            places: Iterable[int] = range(*key.indices(self.total))
+            if self._part is None and key.step in (None, 1):
+                first, last = places[0] if places else 0, places[-1] if places else -1  # type: ignore[index]
+                return self._of([(task_id(self.id, first), task_id(self.id, last))] if last >= first else [])
+        else:
+            places = self._places(key)
+        ids = list(ids_of(self._spans))
+        return self._of(spans_of(ids[place] for place in places))
+
+    def where(
+        self, *, status: Status | str | Sequence[Status | str] | None = None, error_type: str | type | None = None
+    ) -> Batch:
+        """The tasks in this state, or whose last failure was of this type, as they are now: later changes do not count.
+
+        ``error_type`` is a class or its name, with or without the module.
+        """
+        wanted = None if status is None else _statuses(status)
+        name = f"{error_type.__module__}.{error_type.__qualname__}" if isinstance(error_type, type) else error_type
+        found: list[int] = []
+        for first, last in steps(self._spans, 20_000):
+            found += self._core.database.all(reading.matching(first, last, wanted, name))
+        return self._of(spans_of(found))
+
+    def failed(self) -> Batch:
+        """The tasks of which a run failed: those in ``error`` and in ``attempts_left``."""
+        return self.where(status=[Status.ERROR, Status.ATTEMPTS_LEFT])
+
+    def tasks(self) -> list[Task]:
+        """The tasks one by one."""
+        return [Task(self._core, task) for task in ids_of(self._spans)]
+
+    # Waiting
+
+    def __iter__(self) -> Iterator[Any]:
+        return in_order(self._core, self._spans, self._lanes, self._python, tick=self._tick())
+
+    def results(self, errors: ErrorPolicy = "raise", timeout: float | None = None) -> list[Any]:
+        """All results in input order, waiting for them up to ``timeout`` seconds.
+
+        ``errors``: "raise" the first one, "return" exceptions in the place of results, or "skip" them.
+
+        Raises:
+            TimeoutError: some have not ended by then; they go on.
+        """
+        return list(
+            in_order(
+                self._core, self._spans, self._lanes, self._python, errors=errors, timeout=timeout, tick=self._tick()
+            )
+        )
+
+    def as_completed(self, timeout: float | None = None) -> Iterator[Task]:
+        """The tasks as they end, results at hand."""
+        for row in as_they_come(self._core, self._spans, self._lanes, timeout=timeout, tick=self._tick()):
+            task = Task(self._core, row.id)
+            task._ended = ended(self._core, row, self._python)
+            yield task
+
+    def wait(self, timeout: float | None = None) -> Batch:
+        """Wait until every task has ended.
+
+        Raises:
+            TimeoutError: some have not within ``timeout`` seconds; they go on.
+        """
+        for _ in as_they_come(self._core, self._spans, self._lanes, timeout=timeout, tick=self._tick()):
+            pass
+        return self
+
+    def done(self) -> bool:
+        """Whether every task has ended."""
+        return sum(number for status, number in self.counts().items() if status.final) >= self.total
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        def wait(stop: threading.Event) -> None:
+            for _ in as_they_come(self._core, self._spans, self._lanes, stop=stop):
+                pass
+
+        return awaited(wait, lambda _: self.results()).__await__()
+
+    def progress(self) -> Batch:
+        """Wait with a progress bar: a line on terminals, live HTML in notebooks. An interrupt stops only the waiting."""
+        from goque.notebook import progress
+
+        progress.follow(self)
+        return self
+
+    # Looking
+
+    def counts(self) -> dict[Status, int]:
+        """How many tasks stand in each status. For a whole batch no row is counted, however many there are."""
+        if self._part is not None:
+            found = verbs.statuses(self._core, self._part)
+            return {status: found.get(status, 0) for status in Status}
+        numbers = self._core.database.one(reading.counts(self.id))
+        return dict(zip(COUNTERS, numbers, strict=True))
+
+    def inputs(self) -> list[Any]:
+        """The items, in order: one argument as itself, several as a tuple, keyword arguments as a dict."""
+        return [value for _, value in self._inputs()]
+
+    def errors(self) -> DataFrame:
+        """Failures grouped by exception type, last line of the user's code and message, with a sample of each."""
+        from goque.history import frames
+
+        return frames.errors(self._core.database, spans=self._spans)
+
+    def history(self, **filters: Any) -> DataFrame:
+        """``q.history`` of this batch."""
+        from goque.history import frames
+
+        return frames.history(self._core.database, batch=self.id, **filters)
+
+    def to_frame(self, inputs: bool = True, expand: bool = True) -> DataFrame:
+        """One row per item: position, status, its input and its value, or its error. Never blocks, never raises.
+
+        With ``expand``, inputs and values that are mappings get a column per key.
+        """
+        from goque.app.rows import batch_frame
+
+        return batch_frame(self._core, self._spans, self._python, self._row, inputs=inputs, expand=expand)
+
+    # Verbs
+
+    def cancel(self, reason: str | None = None) -> Changed:
+        """Cancel what has not ended; code that runs is stopped."""
+        if self._part is None:
+            return verbs.cancel_batch(self._core, self.id, self._fresh().total, reason)
+        return verbs.cancel(self._core, self._part, reason)
+
+    def pause(self) -> Batch:
+        """Start no more of its tasks. What runs goes on; what waits in workers goes back within a second."""
+        return self._set_paused(True)
+
+    def resume(self) -> Batch:
+        """Take back ``pause``, and have local workers take it up."""
+        self._set_paused(False)
+        self._core.new_lanes(self.id)
+        return self
+
+    def retry(
+        self, func: Callable[..., Any] | None = None, *, reset: bool = True, force: bool = False, **options: Any
+    ) -> Changed:
+        """Run failed and canceled tasks again, with a corrected function if one is given (``force``: done ones too).
+
+        ``reset`` sets attempts to 0; otherwise one more is allowed. ``options`` may change queue, priority, timeout,
+        max_attempts, tags and the retry policy.
+        """
+        for name in options:
+            if name not in LANE_OPTIONS:
+                raise InvalidInput(f"a retry can change {', '.join(LANE_OPTIONS)}; not {name!r}")
+        self._core.require_key()
+        changed = verbs.retry(
+            self._core,
+            self._spans,
+            reset=reset,
+            force=force,
+            lane=lambda: self._lane_for_retry(func, options),
+            max_attempts=options.get("max_attempts"),
+        )
+        self._core.new_lanes(self.id)
+        return changed
+
+    # Inside
+
+    @property
+    def _spans(self) -> list[Span]:
+        if self._part is not None:
+            return self._part
+        return [(task_id(self.id, 0), task_id(self.id, self._row.total) - 1)] if self._row.total else []
+
+    @property
+    def _python(self) -> str:
+        return minor(self._row.environment.get("python", ""))
+
+    def _lanes(self) -> tuple[int, ...]:
+        return self._core.lanes_of(self.id)
+
+    def _of(self, spans: Sequence[Span]) -> Batch:
+        return Batch(self._core, self._row, spans)
+
+    def _fresh(self) -> BatchRow:
+        row = self._core.database.first(reading.batch_by_id(self.id))
+        if row is None:
+            raise NotFound(f"batch {self.id} is not there any more")
+        self._row = row
+        return row
+
+    def _id_at(self, place: int) -> int:
+        if self._part is None:
+            return task_id(self.id, place)
+        return head(self._part, place + 1)[-1][1]
+
+    def _places(self, key: Any) -> list[int]:
+        places = list(key)
+        size = self.total
+        if places and all(type(place).__name__ in ("bool", "bool_") for place in places):
+            if len(places) != size:
+                raise IndexError(f"a mask has a value for each of the {size:,} tasks, not {len(places):,}")
+            return [place for place, chosen in enumerate(places) if chosen]
+        for place in places:
+            if not 0 <= place < size:
+                raise IndexError(f"the batch has {size:,} tasks, so there is no place {place}")
+        return [int(place) for place in places]
+
+    def _inputs(self) -> Iterator[tuple[int, Any]]:
+        shared = self._core.decoder.shared(self.id, self._row.kwargs)
+        for span in steps(self._spans, 5_000):
+            for task, source, sealed in self._core.database.all(reading.inputs([span])):
+                args, kwargs = self._core.decoder.arguments(source, None, sealed)
+                kwargs = {name: value for name, value in kwargs.items() if name not in shared}
+                yield task, kwargs if kwargs and not args else args[0] if len(args) == 1 else args
+
+    def _tick(self) -> Callable[[], None]:
+        """Say it once when nobody alive can run this."""
+        said: list[str] = []
+
+        def tick() -> None:
+            if not said and not any(map(self._has_worker, self._lanes())):
+                said.append("")
+                lanes = self._lanes()
+                if lanes and (why := nobody_can(self._core, lanes[-1])) is not None:
+                    self._core.say_nobody_can(why)
+
+        return patient(tick)
+
+    def _has_worker(self, lane: int) -> bool:
+        return nobody_can(self._core, lane) is None
+
+    def _set_paused(self, paused: bool) -> Batch:
+        if self._part is not None:
+            raise InvalidInput("pause and resume are for whole batches and queues; q.batch(id) is the whole one")
+        self._core.require_writable()
+        self._core.database.run(control.pause_batch(self.id, paused))
+        self._core.waker.say(Word.STOP if paused else Word.WORK)
+        self._row = self._row._replace(paused=paused)
+        return self
+
+    def _lane_for_retry(self, func: Callable[..., Any] | None, options: dict[str, Any]) -> int | None:
+        """The lane that retried tasks go into; None when they may stay where they are."""
+        lanes = self._core.database.all(reading.batch_lanes(self.id))
+        if func is None and not options and not all(closed for _, closed in lanes):
+            return None
+        functions: Functions = self._core.functions
+        base = self._core.database.one(reading.lane_options(max(lane for lane, _ in lanes)))
+        chosen = Options(
+            queue=base.queue,
+            priority=base.priority,
+            max_attempts=base.max_attempts,
+            timeout=base.timeout_s,
+            tags=base.tags,
+        ).updated(options)
+        self._core.database.run(control.reopen_batch(self.id))
+        if func is not None:
+            stored = functions.store(capture(func))
+            self._core.database.run(enqueue.add_sameness(self.id, stored.captured.source_key))
+            return self._core.database.one(enqueue.lane(functions.new_lane(stored, chosen, self.id)))
+        return self._core.database.one(enqueue.lane(functions.lane_like(base, chosen, self.id)))
+
+
+def _statuses(given: Status | str | Sequence[Status | str]) -> list[Status]:
+    names = [given] if isinstance(given, str) else list(given)
+    try:
+        return [Status(name) for name in names]
+    except ValueError:
+        raise InvalidInput(f"status is one of {', '.join(Status)}, not {given!r}") from None

@@ -1,0 +1,40 @@
+"""The duties that every worker brings along, made in one place. Not for: the duties themselves (``maintenance``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from goque.maintenance.bookkeeper import Bookkeeper
+from goque.maintenance.healer import Healer
+from goque.maintenance.promoter import Promoter
+from goque.postgres.database import Database
+
+
+class SharedDuties:
+    """Healing, promoting and counting, each in a thread of its own; of all workers one does each at a time."""
+
+    def __init__(self, database: Database, ready: Callable[[], None]) -> None:
+        """``ready`` is called when one of them made something ready to be claimed."""
+        self._healer = Healer(database, healed=ready)
+        self._promoter = Promoter(database, promoted=ready)
+        self._services = (self._healer, self._promoter, Bookkeeper(database))
+
+    def start(self) -> None:
+        """Start all of them."""
+        for service in self._services:
+            service.start()
+
+    def others_lost(self) -> None:
+        """Workers were declared lost: free what they held now."""
+        self._healer.wake()
+
+    def look_when_due(self) -> None:
+        """Something was added that waits for its time."""
+        self._promoter.wake()
+
+    def stop(self) -> None:
+        """End all of them."""
+        for service in self._services:
+            service.stop()
+        for service in self._services:
+            service.join(5.0)

@@ -1,0 +1,62 @@
+"""A queue as a ``concurrent.futures.Executor``. Not for: durable handles, which are tasks and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, Any
+
+from goque.app.task import Task
+
+if TYPE_CHECKING:
+    from goque.app.queue import Queue
+
+
+class QueueExecutor(Executor):
+    """``submit`` gives a plain ``Future``; ``future.goque_task`` is the task behind it."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._tasks: list[Task] = []
+        self._closed = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit one call."""
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        task = self._queue.submit(fn, *args, **kwargs)
+        future = _TaskFuture(task)
+        self._tasks.append(task)
+        task.add_done_callback(future.take)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work; wait for what was submitted, or cancel what has not ended."""
+        self._closed = True
+        if cancel_futures:
+            for task in self._tasks:
+                task.cancel("the executor was shut down")
+        if wait:
+            for task in self._tasks:
+                task.wait()
+
+
+class _TaskFuture(Future[Any]):
+    """A future that a task resolves."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.goque_task = task
+
+    def cancel(self) -> bool:
+        """Cancel the task behind it, running or not."""
+        return self.goque_task.cancel() and super().cancel()
+
+    def take(self, task: Task) -> None:
+        """The task has ended."""
+        if not self.set_running_or_notify_cancel():
+            return
+        try:
+            self.set_result(task.result())
+        except BaseException as error:
+            self.set_exception(error)

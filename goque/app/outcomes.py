@@ -1,0 +1,103 @@
+"""From outcomes as they come to what a caller asked for: values or exceptions, in order or not. Not for: waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+from goque.app.core import Core, refuse_waiting_inside
+from goque.client.spans import Span, ids_of, size_of
+from goque.errors import InvalidInput
+from goque.model.states import Status
+from goque.queries import reading
+from goque.queries.reading import OutcomeRow
+
+ErrorPolicy = Literal["raise", "return", "skip"]
+
+
+class Ended(NamedTuple):
+    """A task that has ended: its value, or its exception."""
+
+    id: int
+    value: Any
+    error: BaseException | None
+
+
+def ended(core: Core, row: OutcomeRow, python: str | None) -> Ended:
+    """The value or exception of an outcome; a large value is read now.
+
+    Raises:
+        ResultUnavailable: there is a result that this process cannot have.
+    """
+    if row.status is not Status.DONE:
+        return Ended(row.id, None, core.decoder.error(row, python))
+    sealed = None
+    if row.result is None and row.size is not None:
+        sealed = dict(core.database.all(reading.results([row.source]))).get(row.source)
+    return Ended(row.id, core.decoder.value(row, python, sealed), None)
+
+
+def as_they_come(
+    core: Core,
+    spans: Sequence[Span],
+    lanes: Callable[[], Iterable[int]],
+    *,
+    timeout: float | None = None,
+    tick: Callable[[], None] = lambda: None,
+    stop: threading.Event | None = None,
+) -> Iterator[OutcomeRow]:
+    """The outcomes of these tasks as they come. An interrupt ends the waiting, never the work, and says so."""
+    refuse_waiting_inside()
+    total = size_of(spans)
+    seen = 0
+    try:
+        for row in core.waiting.outcomes(spans, lanes, timeout=timeout, tick=tick, stop=stop):
+            seen += 1
+            yield row
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped waiting; {seen:,} of {total:,} tasks have ended and the rest go on (cancel() stops them)"
+        ) from None
+
+
+def in_order(
+    core: Core,
+    spans: Sequence[Span],
+    lanes: Callable[[], Iterable[int]],
+    python: str | None,
+    *,
+    errors: ErrorPolicy = "raise",
+    timeout: float | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> Iterator[Any]:
+    """Values in the order of the ids, each as soon as those before it have come."""
+    if errors not in ("raise", "return", "skip"):
+        raise InvalidInput(f"errors must be 'raise', 'return' or 'skip', not {errors!r}")
+    waiting = ids_of(spans)
+    early: dict[int, OutcomeRow] = {}
+    expected = next(waiting, None)
+    for row in as_they_come(core, spans, lanes, timeout=timeout, tick=tick):
+        early[row.id] = row
+        while expected is not None and expected in early:
+            value, error = ended(core, early.pop(expected), python)[1:]
+            if error is None:
+                yield value
+            elif errors == "return":
+                yield error
+            elif errors == "raise":
+                raise error
+            expected = next(waiting, None)
+
+
+class Deadline:
+    """A timeout that several waits share. Seconds; None is no limit."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left, 0 at least."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())

@@ -1,0 +1,401 @@
+"""The queue as its users hold it. Not for: what a batch or a task can do (``Batch``, ``Task``)."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from datetime import datetime
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from goque.app.batch import Batch
+from goque.app.core import make_core
+from goque.app.task import Task
+from goque.app.verbs import Changed, cancel_batch
+from goque.client.items import Items, starred, zipped
+from goque.client.maps import Work
+from goque.client.singles import Submitted
+from goque.errors import InvalidInput, NotFound
+from goque.model.eligibility import EVERY_QUEUE
+from goque.model.options import OPTION_NAMES, Options, word
+from goque.payload import codec, preflight
+from goque.payload.functions import CapturedFunction, capture
+from goque.queries import control, reading
+from goque.queries.enqueue import Single
+from goque.queries.moments import Word
+from goque.queries.reading import BatchRow
+from goque.settings import read
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MAP_ONLY = ("name", "on_change", "dry_run")
+"""Options that mean nothing for a single task."""
+
+
+class Queue:
+    """Durable work for Python functions, in PostgreSQL.
+
+    Without a DSN, and without ``GOQUE_DSN``, the queue lives in an embedded server of this user, which outlives this
+    process, and is served by local workers of this process. With a DSN nothing is started or migrated unless asked.
+
+    Args:
+        dsn: the address of a shared server, as libpq takes it.
+        workers: local worker slots; with the embedded server one per usable core unless said otherwise. They serve what
+            this process submits or takes up again.
+        schema: where everything lives, ``goque`` by default.
+        owner: whose batch names these are; this user by default, or ``GOQUE_OWNER``.
+        migrate: apply migrations first (``goque migrate`` does the same).
+        listen: False behind PgBouncer in transaction mode: polling only, no state in sessions.
+        read_only: look and change nothing.
+
+    Raises:
+        MigrationNeeded: the schema is missing, older or newer; the message has the command.
+        ServerError: the embedded server cannot be used; the message has the remedy.
+        DatabaseUnavailable: the server cannot be reached.
+    """
+
+    def __init__(
+        self,
+        dsn: str | None = None,
+        *,
+        workers: int | None = None,
+        schema: str | None = None,
+        owner: str | None = None,
+        migrate: bool = False,
+        listen: bool = True,
+        read_only: bool = False,
+    ) -> None:
+        self._core = make_core(
+            read(dsn, schema=schema, owner=owner), workers=workers, migrate=migrate, listen=listen, read_only=read_only
+        )
+        self._options = Options()
+        self._local = threading.local()
+
+    def __repr__(self) -> str:
+        return f"<Queue {self._core.database!r}>"
+
+    @property
+    def dsn(self) -> str:
+        """The address in use, secrets included: for a client of yours, not for a log."""
+        return self._core.database.dsn
+
+    def __enter__(self) -> Queue:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the local workers in an orderly way and close the connections. The work stays."""
+        self._core.close()
+
+    # Giving work
+
+    def options(self, **options: Any) -> Queue:
+        """This queue with these options for what is submitted: ``q.options(timeout="10m").submit(f, x)``.
+
+        Raises:
+            UnknownOption: no such option; the message names those that resemble it.
+        """
+        other = object.__new__(Queue)
+        other._core, other._local = self._core, self._local
+        other._options = self._options.updated(options)
+        return other
+
+    def map(
+        self,
+        func: Callable[..., Any],
+        *iterables: Any,
+        kwargs: Mapping[str, Any] | None = None,
+        strict: bool = True,
+        **options: Any,
+    ) -> Batch:
+        """One task per item, all of them stored when this returns, or none.
+
+        Args:
+            func: any callable; it travels with what it captures.
+            iterables: the items; several iterables give an argument each, side by side.
+            kwargs: keyword arguments that all calls share, stored once.
+            strict: refuse sized iterables of unequal length; False stops at the shortest.
+            options: as ``q.options`` takes them; ``name`` makes the map idempotent.
+
+        Raises:
+            InvalidInput: something cannot be mapped; nothing was stored.
+            BatchMismatch: the batch of this name holds other work.
+        """
+        return self._map(func, zipped(iterables, strict=strict), kwargs or {}, options)
+
+    def starmap(
+        self, func: Callable[..., Any], rows: Any, *, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Batch:
+        """One task per row: tuples give positional arguments, mappings keyword arguments, a DataFrame its rows."""
+        return self._map(func, starred(rows), kwargs or {}, options)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
+        """One call, stored when this returns. Options go through ``q.options``, so that they never meet arguments.
+
+        Raises:
+            InvalidInput: function or arguments cannot be stored, or do not fit each other.
+            DuplicateTask: the external id is taken and ``on_duplicate="error"``.
+        """
+        self._core.require_key()
+        options = self._options
+        for name in MAP_ONLY:
+            if getattr(options, name) != getattr(_DEFAULTS, name):
+                raise InvalidInput(
+                    f"{name} is an option of maps; a single task is found again by its id or external_id"
+                )
+        captured = capture(fn)
+        self._check(captured, (args, kwargs))
+        function = self._core.functions.store(captured)
+        single = self._core.singles.prepare(function, args, kwargs, options)
+        waiting: list[tuple[Task, Single]] | None = getattr(self._local, "pipeline", None)
+        if waiting is not None:
+            if options.external_id is not None:
+                raise InvalidInput("inside q.pipeline() tasks have no external_id: submit them outside of it")
+            task = Task(self._core, single.id, single.lane)
+            task._committed = False
+            waiting.append((task, single))
+            return task
+        stored: Submitted = self._core.singles.store(single, captured.name, options)
+        self._core.take_up([stored.lane])
+        return Task(self._core, stored.id, stored.lane, is_duplicate=stored.is_duplicate)
+
+    @contextmanager
+    def pipeline(self) -> Iterator[None]:
+        """Submit many tasks one by one in this block: they are stored together when it ends, or not at all."""
+        if getattr(self._local, "pipeline", None) is not None:
+            raise InvalidInput("a pipeline is open in this thread already")
+        waiting: list[tuple[Task, Single]] = []
+        self._local.pipeline = waiting
+        try:
+            yield
+        finally:
+            self._local.pipeline = None
+        self._core.singles.store_many([single for _, single in waiting])
+        for task, _ in waiting:
+            task._committed = True
+        self._core.take_up({single.lane for _, single in waiting})
+
+    def executor(self) -> Executor:
+        """A ``concurrent.futures.Executor`` over this queue, for code that takes one."""
+        from goque.app.executor import QueueExecutor
+
+        return QueueExecutor(self)
+
+    @staticmethod
+    def ship(module: ModuleType) -> None:
+        """Send this module's code with whatever uses it, since workers cannot import it."""
+        codec.ship(module)
+
+    # Finding it again
+
+    def batch(self, key: int | str) -> Batch:
+        """A batch by its id, by its name (mine), or by "owner/name". Local workers take up what is left of it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if isinstance(key, str):
+            owner, _, name = key.rpartition("/")
+            row = self._core.database.first(reading.batch_by_name(owner or self._core.settings.owner, name))
+        else:
+            row = self._core.database.first(reading.batch_by_id(key))
+        if row is None:
+            raise NotFound(f"there is no batch {key!r}; q.batches() lists them")
+        return self._found(row)
+
+    @property
+    def last(self) -> Batch:
+        """My newest batch, whichever process submitted it.
+
+        Raises:
+            NotFound: I have none.
+        """
+        row = self._core.database.first(reading.last_batch(self._core.settings.owner))
+        if row is None:
+            raise NotFound("you have no batch yet; q.map(func, items) makes one")
+        return self._found(row)
+
+    def task(self, id: int) -> Task:
+        """A task by its id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        task = Task(self._core, id)
+        task._row()
+        return task
+
+    # Verbs
+
+    def cancel(self, *what: Task | Batch | int, reason: str | None = None) -> Changed:
+        """Cancel tasks (by id or as they are) and batches."""
+        total, skipped = 0, 0
+        for one in what:
+            if isinstance(one, Batch):
+                changed = one.cancel(reason)
+                total += changed.changed
+                skipped += sum(changed.skipped.values())
+            else:
+                done = (Task(self._core, one) if isinstance(one, int) else one).cancel(reason)
+                total, skipped = total + done, skipped + (not done)
+        return Changed(total, {"final already": skipped} if skipped else {})
+
+    def retry(self, *what: Task | Batch | int, reset: bool = True, force: bool = False) -> Changed:
+        """Run failed and canceled tasks (by id or as they are) and batches again; ``force``: done ones too."""
+        changed, skipped = 0, dict[str, int]()
+        for one in what:
+            target = Task(self._core, one) if isinstance(one, int) else one
+            result = target.retry(reset=reset, force=force)
+            changed += result.changed
+            for reason, number in result.skipped.items():
+                skipped[reason] = skipped.get(reason, 0) + number
+        return Changed(changed, skipped)
+
+    def pause(self, *queues: str) -> None:
+        """Start nothing more from these queues, or from all of them, later ones included. They still accept work."""
+        self._set_paused(queues, True)
+
+    def resume(self, *queues: str) -> None:
+        """Take back ``pause`` for these queues. Without names: for all, and local workers take on my unfinished work."""
+        self._set_paused(queues, False)
+        if not queues:
+            self._core.take_up(self._core.database.all(reading.unfinished_lanes(self._core.settings.owner)))
+
+    def start_workers(
+        self,
+        slots: int,
+        *,
+        pool: str = "process",
+        concurrency: int | None = None,
+        queues: Sequence[str] | None = None,
+    ) -> None:
+        """Start a local worker that serves everybody, with so many slots (``concurrency`` for a thread pool)."""
+        if pool not in ("process", "thread"):
+            raise InvalidInput(f"pool is 'process' or 'thread', not {pool!r}")
+        count = concurrency if concurrency is not None else slots
+        if count < 1:
+            raise InvalidInput(f"a worker needs at least one slot, not {count}")
+        self._core.local.start({"slots": count, "pool": pool, "queues": None if queues is None else list(queues)})
+
+    # Looking
+
+    def history(self, **filters: Any) -> DataFrame:
+        """Every run, and every task that has not run, newest first: ``q.history().query("status=='error'")``.
+
+        Filters narrow it in the database: status, since, until, queue, type, batch, worker, error_type, order_by,
+        columns, limit.
+        """
+        from goque.history import frames
+
+        return frames.history(self._core.database, owner_name=self._core.settings.owner, **filters)
+
+    def tasks(self, **filters: Any) -> DataFrame:
+        """One row per task, newest first."""
+        from goque.history import frames
+
+        return frames.tasks(self._core.database, owner_name=self._core.settings.owner, **filters)
+
+    def batches(self, **filters: Any) -> DataFrame:
+        """One row per batch with its counts, newest first."""
+        from goque.history import frames
+
+        return frames.batches(self._core.database, **filters)
+
+    def queues(self) -> DataFrame:
+        """One row per queue: depth by state, age of the oldest ready task, whether it is paused."""
+        from goque.history import frames
+
+        return frames.queues(self._core.database)
+
+    def workers(self, *, alive: bool | None = None) -> DataFrame:
+        """One row per worker, or only the living (or the gone) ones."""
+        from goque.history import frames
+
+        return frames.workers(self._core.database, alive=alive)
+
+    def select(self, *columns: Any) -> Any:
+        """A query of your own over ``goque.sql`` tables: ``q.select(tasks.type, count()).group_by(...).to_frame()``."""
+        from goque.app.selecting import UserSelect
+
+        return UserSelect.of(self._core.database, columns)
+
+    def now(self) -> datetime:
+        """The time on the database's clock, which decides when tasks are due."""
+        from goque.queries import moments
+
+        return self._core.database.one(moments.current())
+
+    # Inside
+
+    def _map(self, func: Callable[..., Any], items: Items, kwargs: Mapping[str, Any], given: dict[str, Any]) -> Batch:
+        self._core.require_key()
+        options = self._options.updated(given) if given else self._options
+        captured = capture(func)
+        first, items = _peeked(items)
+        self._check(captured, None if first is None else (first[0], {**kwargs, **first[1]}))
+        if options.dry_run:
+            return _dry_run(func, items, kwargs, options.dry_run)  # type: ignore[return-value]
+        work = Work.of(self._core.functions.store(captured), options, kwargs)
+        mapped = self._core.maps.store(work, items, self._replace)
+        row = self._core.database.one(reading.batch_by_id(mapped.batch))
+        self._core.new_lanes(mapped.batch)
+        return Batch(self._core, row)
+
+    def _replace(self, batch: int, reason: str) -> Changed:
+        row = self._core.database.one(reading.batch_by_id(batch))
+        return cancel_batch(self._core, batch, row.total, reason)
+
+    def _found(self, row: BatchRow) -> Batch:
+        if not self._core.read_only:
+            self._core.take_up(self._core.lanes_of(row.id))
+        return Batch(self._core, row)
+
+    def _check(self, captured: CapturedFunction, call: tuple[Any, Any] | None) -> None:
+        args, kwargs = call if call is not None else (None, None)
+        for warning in preflight.check(captured, args, kwargs, option_names=OPTION_NAMES):
+            warnings.warn(warning, stacklevel=_outside())
+
+    def _set_paused(self, queues: Sequence[str], paused: bool) -> None:
+        self._core.require_writable()
+        if not queues and not paused:
+            self._core.database.run(control.resume_everything())
+        else:
+            names = [word("queue", name) for name in queues] or [EVERY_QUEUE]
+            self._core.database.run(control.pause_queues(names, paused))
+        self._core.waker.say(Word.STOP if paused else Word.WORK)
+
+
+_DEFAULTS = Options()
+
+
+def _peeked(items: Items) -> tuple[Any, Items]:
+    """The first call, and the items with it still in front."""
+    import itertools
+
+    first = next(items.calls, None)
+    if first is None:
+        return None, items
+    return first, Items(itertools.chain([first], items.calls), items.total, items.instant)
+
+
+def _dry_run(func: Callable[..., Any], items: Items, kwargs: Mapping[str, Any], number: int) -> list[Any]:
+    import itertools
+
+    return [func(*args, **{**kwargs, **own}) for args, own in itertools.islice(items.calls, number)]
+
+
+def _outside() -> int:
+    """The stack level of the first frame that is not goque's, so that a warning points at the user's line."""
+    level = 1
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("goque."):
+        frame = frame.f_back
+        level += 1
+    return level - 1

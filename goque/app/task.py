@@ -1,0 +1,307 @@
+"""One task, with the words of ``concurrent.futures.Future``. Not for: many tasks at once (``Batch``)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import CancelledError
+from typing import Any
+
+from goque.app.core import Core
+from goque.app.outcomes import Ended, as_they_come, ended
+from goque.app.reasons import nobody_can, waiting_for
+from goque.app.verbs import Changed, retry
+from goque.errors import NotCommitted, NotFound, TaskCanceled
+from goque.model.identity import batch_of, position_of
+from goque.model.states import Status
+from goque.queries import control, finish, reading
+from goque.queries.moments import Word
+from goque.queries.reading import TaskRow
+
+AWAIT_S = 0.2
+"""An awaiting loop wakes at least this often, so that an interrupt of a notebook's cell gets through."""
+
+
+class Task:
+    """A call that is, was or will be run. The work goes on whether or not anybody holds this object.
+
+    ``id`` finds it again: ``q.task(id)``. ``is_duplicate`` says that its external id was taken, and that this is the
+    task which has it.
+    """
+
+    def __init__(self, core: Core, id: int, lane: int | None = None, *, is_duplicate: bool = False) -> None:
+        self._core = core
+        self._lane = lane
+        self._ended: Ended | None = None
+        self._committed = True
+        self._callbacks: list[Callable[[Task], object]] = []
+        self._lock = threading.Lock()
+        self.id = id
+        self.is_duplicate = is_duplicate
+
+    def __repr__(self) -> str:
+        try:
+            return f"<Task {self.id} {self.status}>"
+        except Exception:
+            return f"<Task {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Task) and other.id == self.id and other._core is self._core
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    # Future's words
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What the function returned, waiting for it up to ``timeout`` seconds.
+
+        Raises:
+            TimeoutError: it has not ended by then; it goes on.
+            Exception: the function's own, with the remote traceback as its cause, or ``TaskFailed``.
+            TaskCanceled: it was canceled.
+            ResultExpired, KeyMissing, PythonMismatch: there is a result that cannot be had here.
+        """
+        value, error = self._outcome(timeout)[1:]
+        if error is not None:
+            raise error
+        return value
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The exception it ended with, None when it returned; waits as ``result`` does."""
+        error = self._outcome(timeout).error
+        if isinstance(error, TaskCanceled):
+            raise error
+        return error
+
+    def wait(self, timeout: float | None = None) -> Task:
+        """Wait until it has ended, in whichever way.
+
+        Raises:
+            TimeoutError: it has not within ``timeout`` seconds; it goes on.
+        """
+        self._outcome(timeout)
+        return self
+
+    def done(self) -> bool:
+        """Whether it has ended, in whichever way."""
+        return self._ended is not None or self.status.final
+
+    def running(self) -> bool:
+        """Whether its code runs now."""
+        return self.status is Status.PROCESSING
+
+    def cancelled(self) -> bool:
+        """Whether it was canceled."""
+        return self.status is Status.CANCELED
+
+    def cancel(self, reason: str | None = None) -> bool:
+        """Cancel it, whether it waits or runs; code that runs is stopped. Returns whether this changed something."""
+        self._core.require_writable()
+        changed = self._core.database.all(control.cancel_tasks([self.id], reason))
+        if changed:
+            self._core.database.run(finish.share(changed))
+            self._core.waker.say(Word.STOP)
+        return bool(changed)
+
+    def add_done_callback(self, fn: Callable[[Task], object]) -> None:
+        """Call ``fn(task)`` in a thread of its own when it has ended; at once if it has."""
+        with self._lock:
+            self._callbacks.append(fn)
+            if len(self._callbacks) > 1:
+                return
+        threading.Thread(target=self._call_back, name=f"goque-task-{self.id}", daemon=True).start()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return awaited(lambda stop: self._outcome(None, stop), _unwrapped).__await__()
+
+    # More than a Future knows
+
+    @property
+    def status(self) -> Status:
+        """Its state now."""
+        return self._row().status
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What it waits for, in words ("time", "inputs", "worker buffer", "paused", "Python 3.13"); None if it runs."""
+        return waiting_for(self._core, self._row())
+
+    @property
+    def attempts(self) -> int:
+        """Runs that were charged: done, failed, timed out, crashed or lost."""
+        return self._row().attempts
+
+    @property
+    def batch(self) -> int | None:
+        """The id of its batch, None if it was submitted by itself."""
+        return batch_of(self.id)
+
+    @property
+    def position(self) -> int | None:
+        """Its place in its batch, from 0; None if it was submitted by itself."""
+        return position_of(self.id)
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The positional arguments of the call."""
+        return self._call()[0]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments of the call, those that its batch shares included."""
+        return self._call()[1]
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What was given as ``metadata``."""
+        return self._row().metadata or {}
+
+    @property
+    def external_id(self) -> str | None:
+        """The id it was given from outside."""
+        return self._row().external_id
+
+    @property
+    def traceback(self) -> str | None:
+        """The traceback of its last run that failed, with the source lines of notebook functions."""
+        run = self._core.database.first(reading.last_run(self._source()))
+        return None if run is None else run.traceback
+
+    @property
+    def logs(self) -> str:
+        """What its code printed and logged, head and tail: so far if it runs, else in its last run."""
+        row = self._row()
+        if row.log is not None or row.status is Status.DONE:
+            return row.log or ""
+        run = self._core.database.first(reading.last_run(self._source()))
+        return "" if run is None else run.log or ""
+
+    @property
+    def progress(self) -> dict[str, Any] | None:
+        """What the running code last said with ``goque.context().progress``: done, total and note."""
+        progress: dict[str, Any] | None = self._row().progress
+        return progress
+
+    @property
+    def run_s(self) -> float | None:
+        """Seconds that its last run took, None before it ended."""
+        row = self._row()
+        if row.started_at is None or row.finished_at is None:
+            return None
+        return (row.finished_at - row.started_at).total_seconds()
+
+    @property
+    def worker(self) -> int | None:
+        """The worker that holds it, or that ran it."""
+        return self._row().worker_id
+
+    def retry(self, *, reset: bool = True, force: bool = False) -> Changed:
+        """Run it again: when it failed or was canceled, with ``force`` also when it is done.
+
+        ``reset`` sets its attempts to 0; otherwise one more is allowed.
+        """
+        changed = retry(self._core, [(self.id, self.id)], reset=reset, force=force)
+        if changed:
+            self._ended = None
+            self._core.take_up([self._row().lane])
+        return changed
+
+    def run_here(self) -> Any:
+        """The same call in this process, for the debugger. Nothing is stored."""
+        from goque.payload import functions
+
+        self._core.require_key()
+        lane = self._core.program_of(self._row().lane)
+        args, kwargs = self._call()
+        return functions.load(lane)(*args, **kwargs)
+
+    # Inside
+
+    def _outcome(self, timeout: float | None, stop: threading.Event | None = None) -> Ended:
+        if not self._committed:
+            raise NotCommitted(
+                f"task {self.id} is part of a transaction that has not been committed; ask again after it"
+            )
+        if self._ended is None:
+            row = self._row()
+            warned: list[bool] = []
+
+            def tick() -> None:
+                if not warned and (why := nobody_can(self._core, row.lane)) is not None:
+                    warned.append(True)
+                    self._core.say_nobody_can(why)
+
+            for found in as_they_come(
+                self._core, [(self.id, self.id)], lambda: (row.lane,), timeout=timeout, stop=stop, tick=patient(tick)
+            ):
+                self._ended = ended(self._core, found, row.python)
+        if self._ended is None:
+            raise CancelledError
+        return self._ended
+
+    def _row(self) -> TaskRow:
+        row = self._core.database.first(reading.task(self.id))
+        if row is None:
+            raise NotFound(
+                f"there is no task {self.id} (any more); finished tasks are kept for a week unless keep= says more"
+            )
+        return row
+
+    def _source(self) -> int:
+        return self._row().same_as or self.id
+
+    def _call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        row = self._row()
+        if row.same_as is not None:
+            return Task(self._core, row.same_as)._call()
+        args, kwargs = self._core.decoder.arguments(self.id, row.function_hash, row.args)
+        batch = self.batch
+        return args, ({**self._core.decoder.shared(batch, row.kwargs), **kwargs} if batch is not None else kwargs)
+
+    def _call_back(self) -> None:
+        try:
+            self._outcome(None)
+        except Exception:
+            self._core.log.exception("waiting for task %s on behalf of its callbacks failed", self.id)
+        with self._lock:
+            callbacks, self._callbacks = self._callbacks, []
+        for fn in callbacks:
+            try:
+                fn(self)
+            except Exception:
+                self._core.log.exception("a callback of task %s failed", self.id)
+
+
+def patient(tick: Callable[[], None], after: int = 8) -> Callable[[], None]:
+    """Ticks that are not passed on before the waiting has taken a while."""
+    turns = 0
+
+    def wait_first() -> None:
+        nonlocal turns
+        turns += 1
+        if turns >= after:
+            tick()
+
+    return wait_first
+
+
+async def awaited(wait: Callable[[threading.Event], Any], unwrap: Callable[[Any], Any]) -> Any:
+    """Wait in a thread, for a coroutine, waking every now and then so that the loop can be interrupted."""
+    stop = threading.Event()
+    waiting = asyncio.ensure_future(asyncio.to_thread(wait, stop))
+    try:
+        while not waiting.done():
+            await asyncio.wait([waiting], timeout=AWAIT_S)
+    except BaseException:
+        stop.set()
+        waiting.cancel()
+        raise
+    return unwrap(waiting.result())
+
+
+def _unwrapped(ended: Ended) -> Any:
+    if ended.error is not None:
+        raise ended.error
+    return ended.value

@@ -1,0 +1,125 @@
+"""Cancel and retry, of one task or a million, in small steps. Not for: the statements (``queries.control``)."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from goque.app.core import Core
+from goque.client.spans import Span, ids_of, steps
+from goque.model.states import Status
+from goque.queries import control, finish, reading
+from goque.queries.control import Skip
+from goque.queries.moments import Word
+
+STOPPING_S = 5.0
+"""Seconds that a retry waits for canceled code to stop."""
+PASSES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a bulk verb did: how many tasks it changed, and how many it left alone, by reason."""
+
+    changed: int
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.changed > 0
+
+    def __str__(self) -> str:
+        left = ", ".join(f"{number:,} {reason}" for reason, number in self.skipped.items())
+        return f"{self.changed:,} changed" + (f"; skipped: {left}" if left else "")
+
+
+def cancel(core: Core, spans: Sequence[Span], reason: str | None) -> Changed:
+    """Cancel tasks: each is canceled when this returns, unless it had ended before its turn came."""
+    core.require_writable()
+    changed = 0
+    for first, last in steps(spans, control.STEP * 10):
+        changed += _cancel_range(core, first, last, reason)
+    core.waker.say(Word.STOP)
+    total = sum(last - first + 1 for first, last in spans)
+    return Changed(changed, {"final already": total - changed} if total > changed else {})
+
+
+def _cancel_range(core: Core, first: int, last: int, reason: str | None) -> int:
+    """Rows that somebody has locked are skipped and come again, until none is left."""
+    changed = 0
+    for attempt in range(PASSES):
+        while ids := core.database.all(control.cancel_range(first, last, reason)):
+            changed += len(ids)
+            core.database.run(finish.share(ids))
+        if not core.database.first(control.unfinished_in(first, last)):
+            break
+        time.sleep(min(0.02 * 2**attempt, 0.5))
+    return changed
+
+
+def cancel_batch(core: Core, batch: int, total: int, reason: str | None) -> Changed:
+    """Cancel a whole batch: nothing of it is claimed from now on."""
+    core.require_writable()
+    core.database.run(control.close_lanes(batch, reason))
+    from goque.model.identity import task_id
+
+    return cancel(core, [(task_id(batch, 0), task_id(batch, total) - 1)] if total else [], reason)
+
+
+def retry(
+    core: Core,
+    spans: Sequence[Span],
+    *,
+    reset: bool,
+    force: bool,
+    lane: Callable[[], int | None] = lambda: None,
+    max_attempts: int | None = None,
+) -> Changed:
+    """Make failed and canceled tasks ready again (``force``: done ones too)."""
+    core.require_writable()
+    changed, skipped = 0, Counter[str]()
+    chosen: list[int | None] = []
+    for first, last in steps(spans, control.STEP):
+        ids = core.database.all(control.retryable(first, last, force=force))
+        if not ids:
+            continue
+        if not chosen:
+            chosen.append(lane())
+        done, left = _retry_some(core, ids, reset=reset, force=force, lane=chosen[0], max_attempts=max_attempts)
+        changed += done
+        skipped.update(left)
+    total = sum(last - first + 1 for first, last in spans)
+    if rest := total - changed - sum(skipped.values()):
+        skipped["neither failed nor canceled"] = rest
+    if changed:
+        core.waker.say(Word.WORK)
+    return Changed(changed, dict(skipped))
+
+
+def _retry_some(
+    core: Core, ids: Sequence[int], *, reset: bool, force: bool, lane: int | None, max_attempts: int | None
+) -> tuple[int, Counter[str]]:
+    """One step; tasks whose canceled code still runs are waited for."""
+    changed, skipped = 0, Counter[str]()
+    end = time.monotonic() + STOPPING_S
+    left: Sequence[int] = ids
+    while left:
+        rows = core.database.all(control.retry(left, reset=reset, force=force, lane=lane, max_attempts=max_attempts))
+        changed += sum(row.skipped is None for row in rows)
+        stopping = [row.id for row in rows if row.skipped == Skip.STOPPING and row.before is Status.CANCELED]
+        skipped.update(row.skipped for row in rows if row.skipped is not None and row.id not in set(stopping))
+        if not stopping or time.monotonic() >= end:
+            skipped.update([Skip.STOPPING] * len(stopping))
+            break
+        left = stopping
+        time.sleep(0.1)
+    return changed, skipped
+
+
+def statuses(core: Core, spans: Iterable[Span]) -> dict[Status, int]:
+    """How many of these tasks stand in each status."""
+    counts: Counter[Status] = Counter()
+    for span in steps(spans, 10_000):
+        counts.update(dict(core.database.all(reading.counts_of(list(ids_of([span]))))))
+    return dict(counts)

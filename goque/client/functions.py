@@ -1,0 +1,204 @@
+"""Storing what is called, and finding the lane of its tasks. Not for: storing the calls (``singles``, ``maps``)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from goque.errors import KeyMissing, SignatureInvalid
+from goque.model.options import Options
+from goque.model.retries import RetryPolicy, checked_retry
+from goque.payload import codec
+from goque.payload.envelope import Opener, Purpose, Sealer, context_of
+from goque.payload.functions import CapturedFunction
+from goque.payload.keys import KeyKind, KeyRing
+from goque.postgres.verbs import Verbs
+from goque.queries import enqueue
+from goque.queries.enqueue import NewLane
+from goque.queries.reading import LaneOptions
+
+FRESH_S = 12 * 3600.0
+"""Seconds for which a stored function or lane is taken to be there still; it is deleted a week after its last use."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFunction:
+    """A function that is in the database, under our key."""
+
+    id: int
+    captured: CapturedFunction
+
+
+class Functions:
+    """Functions and lanes that this process has stored. Safe between threads; a race stores nothing twice."""
+
+    def __init__(self, database: Verbs, ring: KeyRing, owner: str) -> None:
+        self._database = database
+        self._ring = ring
+        self._owner = owner
+        self._code = Sealer.of(ring, Purpose.FUNCTION)
+        self._lane = Sealer.of(ring, Purpose.LANE)
+        self._policy = Sealer.of(ring, Purpose.POLICY)
+        self._opener = Opener(ring, Purpose.FUNCTION)
+        self._policies = Opener(ring, Purpose.POLICY)
+        self._functions: dict[str, tuple[float, StoredFunction]] = {}
+        self._lanes: dict[str, tuple[float, int]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The key that a worker needs to run what is submitted here, as a list of none or one."""
+        return self._ring.ids(KeyKind.CODE)[:1]
+
+    def store(self, captured: CapturedFunction) -> StoredFunction:
+        """Store a function unless it is there.
+
+        Raises:
+            SignatureInvalid: what is there under its hash is not what was signed.
+        """
+        with self._lock:
+            known = self._functions.get(captured.hash)
+        if known is not None and time.monotonic() - known[0] < FRESH_S:
+            return known[1]
+        row = self._database.one(
+            enqueue.put_function(
+                hash=captured.hash,
+                key_id=self._code.key_id,
+                name=captured.name,
+                python=captured.python,
+                source_key=captured.source_key,
+                source=captured.source,
+                filename=captured.filename or None,
+                first_line=captured.first_line or None,
+                code=self._code.seal(context_of(captured.hash), captured.code),
+            )
+        )
+        try:
+            self._opener.open(context_of(captured.hash), row.code)
+        except (SignatureInvalid, KeyMissing) as error:
+            raise SignatureInvalid(f"the function {captured.name} is in this database, but changed: {error}") from error
+        stored = StoredFunction(row.id, captured)
+        with self._lock:
+            self._functions[captured.hash] = (time.monotonic(), stored)
+        return stored
+
+    def new_lane(self, function: StoredFunction, options: Options, batch: int | None) -> NewLane:
+        """The lane that tasks of this function with these options go into, not stored yet."""
+        captured = function.captured
+        policy = encoded_policy(options)
+        facts: list[Any] = [
+            batch,
+            options.queue,
+            options.priority,
+            captured.name,
+            function.id,
+            captured.python,
+            sorted(set(options.tags)),
+            list(self.key_ids),
+            options.max_attempts,
+            options.timeout_s,
+            options.keep_s if options.keep_s != float("inf") else "ever",
+            os.getcwd(),
+            self._owner,
+            None if policy is None else policy.hex(),
+        ]
+        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return NewLane(
+            digest=digest,
+            batch_id=batch,
+            queue=options.queue,
+            priority=options.priority,
+            type=captured.name,
+            function_id=function.id,
+            python=captured.python,
+            tags=sorted(set(options.tags)),
+            key_ids=self.key_ids,
+            seal=None if batch is None else self._lane.seal(context_of(batch, captured.hash), b""),
+            policy=None if policy is None else self._policy.seal(context_of(digest), policy),
+            max_attempts=options.max_attempts,
+            timeout_s=options.timeout_s,
+            keep_s=options.keep_s,
+            cwd=os.getcwd(),
+            owner=self._owner,
+        )
+
+    def lane_like(self, base: LaneOptions, options: Options, batch: int) -> NewLane:
+        """Another lane of a batch for the same function, with other options."""
+        policy = encoded_policy(options)
+        if policy is None and base.policy is not None:
+            policy = bytes(self._policies.open(context_of(base.digest), base.policy))
+        digest = hashlib.sha256(f"{base.digest} again at {time.time_ns()}".encode()).hexdigest()
+        return NewLane(
+            digest=digest,
+            batch_id=batch,
+            queue=options.queue,
+            priority=options.priority,
+            type=base.type,
+            function_id=base.function_id,
+            python=base.python,
+            tags=sorted(set(options.tags)),
+            key_ids=sorted({*base.key_ids, *self.key_ids}),
+            seal=self._lane.seal(context_of(batch, base.function_hash), b""),
+            policy=None if policy is None else self._policy.seal(context_of(digest), policy),
+            max_attempts=options.max_attempts,
+            timeout_s=options.timeout_s,
+            keep_s=base.keep_s,
+            cwd=base.cwd,
+            owner=self._owner,
+        )
+
+    def shared_lane(self, function: StoredFunction, options: Options) -> int:
+        """The lane of single tasks of this function with these options."""
+        new = self.new_lane(function, options, None)
+        with self._lock:
+            known = self._lanes.get(new.digest)
+        if known is not None and time.monotonic() - known[0] < FRESH_S:
+            return known[1]
+        lane = self._database.one(enqueue.lane(new))
+        with self._lock:
+            self._lanes[new.digest] = (time.monotonic(), lane)
+        return lane
+
+    def lanes(self) -> list[int]:
+        """The lanes of single tasks that were used here."""
+        with self._lock:
+            return [lane for _, lane in self._lanes.values()]
+
+
+def encoded_policy(options: Options) -> bytes | None:
+    """What decides about another attempt, for the child that ran the task; None for the default."""
+    if options.retry is None and options.retry_on is None and not options.give_up_on:
+        return None
+    return codec.dumps(tuple(RetryPolicy(checked_retry(options.retry), options.retry_on, options.give_up_on)))
+
+
+def environment() -> dict[str, Any]:
+    """Where a batch was submitted from."""
+    return {
+        "python": sys.version.split()[0],
+        "prefix": sys.prefix,
+        "platform": sys.platform,
+        "host": socket.gethostname(),
+        "cwd": os.getcwd(),
+    }
+
+
+Namer = Callable[[tuple[Any, ...], dict[str, Any]], str]
+
+
+def namer(external_id: Callable[..., str]) -> Namer:
+    """The external id of a call: the option's callable given the item, as the function itself would get it."""
+    from goque.model.options import word
+
+    def name(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        return word("external_id", external_id(*args, **kwargs))
+
+    return name

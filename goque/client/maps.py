@@ -1,0 +1,328 @@
+"""Storing a map: all of its tasks, or none, in bounded memory. Not for: single tasks (``client.singles``).
+
+What iterates, pickles or names items is the user's code, so it runs before the transaction is opened, into a spool,
+unless the items are a plain sequence that can be read while COPY is under way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from goque.client.functions import Functions, StoredFunction, environment, namer
+from goque.client.items import Call, Items
+from goque.client.rows import COLUMNS, Encoder, Shared, Spool, framed
+from goque.client.waker import Waker
+from goque.errors import BatchMismatch, DatabaseError, DuplicateTask, InvalidInput
+from goque.model.durations import seconds
+from goque.model.identity import SPAN, task_id
+from goque.model.options import Options
+from goque.payload import codec
+from goque.payload.digests import digest
+from goque.payload.envelope import Purpose, Sealer, context_of
+from goque.payload.keys import KeyRing
+from goque.postgres.database import Database
+from goque.postgres.verbs import Transaction
+from goque.queries import enqueue, finish, reading
+from goque.queries.moments import Word
+from goque.queries.reading import BatchRow
+
+DIGEST = 16
+"""Bytes of an item's digest."""
+DIGESTS_PER_ROW = 65_536
+NAME_TAKEN = "23505"
+SHOWN = 1_000
+"""Positions listed in a ``BatchMismatch``."""
+
+
+class Mapped(NamedTuple):
+    """A batch, and whether this call made it."""
+
+    batch: int
+    total: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A map as it was asked for. ``sameness`` is the identity of function and shared arguments."""
+
+    function: StoredFunction
+    options: Options
+    kwargs: Mapping[str, Any]
+    sameness: str
+
+    @classmethod
+    def of(cls, function: StoredFunction, options: Options, kwargs: Mapping[str, Any]) -> Work:
+        """With the identity worked out."""
+        key = function.captured.source_key
+        return cls(function, options, kwargs, f"{key}:{digest(dict(kwargs)).hex()}" if kwargs else key)
+
+
+class Maps:
+    """Stores maps, and finds named ones again."""
+
+    def __init__(
+        self, database: Database, ring: KeyRing, functions: Functions, waker: Waker, *, owner: str, limit: int
+    ) -> None:
+        self._database = database
+        self._functions = functions
+        self._waker = waker
+        self._owner = owner
+        self._limit = limit
+        self._arguments = Sealer.of(ring, Purpose.ARGUMENTS)
+        self._kwargs = Sealer.of(ring, Purpose.KWARGS)
+
+    def store(self, work: Work, items: Items, cancel: Callable[[int, str], object]) -> Mapped:
+        """Store a map, or find the batch of its name. ``cancel(batch, reason)`` is for one that is replaced.
+
+        Raises:
+            BatchMismatch: the batch of this name holds other work.
+            DuplicateTask: an external id is taken and ``on_duplicate="error"``.
+        """
+        name = work.options.name
+        if name is None:
+            return self._store_new(work, items)
+        existing = self._database.first(reading.batch_by_name(self._owner, name))
+        if existing is None:
+            return self._store_first(work, items, cancel)
+        return self._meet(work, existing, items.calls, cancel)
+
+    def _store_first(self, work: Work, items: Items, cancel: Callable[[int, str], object]) -> Mapped:
+        """Store a named map that is not there; another process may be doing the same."""
+        calls, kept = _kept(items)
+        try:
+            return self._store_new(work, Items(calls, items.total, False))
+        except DatabaseError as error:
+            if error.sqlstate != NAME_TAKEN:
+                raise
+            existing = self._database.first(reading.batch_by_name(self._owner, work.options.name or ""))
+            if existing is None:
+                raise
+            return self._meet(work, existing, kept(), cancel)
+
+    # Named batches
+
+    def _meet(
+        self, work: Work, existing: BatchRow, calls: Iterable[Call], cancel: Callable[[int, str], object]
+    ) -> Mapped:
+        """The name is taken: is it by the same work?"""
+        there = b"".join(piece for _, piece in self._database.all(reading.digests(existing.id)))
+        same_function = work.sameness in existing.sameness
+        held = list(calls) if work.options.on_change != "raise" else None
+        given = b"".join(map(_digest, calls if held is None else held))
+        if same_function and given == there:
+            return Mapped(existing.id, existing.total, False)
+        added, removed = _difference(there, given)
+        if work.options.on_change == "extend" and held is not None and same_function:
+            if not added:
+                return Mapped(existing.id, existing.total, False)
+            return self._extend(work, existing, [held[position] for position in added])
+        if work.options.on_change == "replace" and held is not None:
+            cancel(existing.id, "replaced by a batch of the same name")
+            with_total = Items(iter(held), len(held), False)
+            return self._store_new(work, with_total, supersede=existing.id)
+        raise BatchMismatch(
+            _mismatch(work, existing, added, removed, same_function),
+            added=added[:SHOWN],
+            removed=removed[:SHOWN],
+            function_changed=not same_function,
+        )
+
+    def _extend(self, work: Work, existing: BatchRow, calls: list[Call]) -> Mapped:
+        """Add items to a batch, in a lane of their own."""
+        _, ready = self._database.one(enqueue.new_batch())
+        lane = self._functions.new_lane(work.function, work.options, existing.id)
+        with self._database.transaction() as transaction:
+            row = transaction.one(reading.batch_by_id(existing.id))
+            total = row.total + len(calls)
+            if total > SPAN:
+                raise InvalidInput(f"a batch holds at most {SPAN:,} items")
+            transaction.one(enqueue.grow(existing.id, total))
+            encoder = self._encoder(work, existing.id, transaction.one(enqueue.lane(lane)), ready, first=row.total)
+            self._copy(transaction, work, encoder, encoder.chunks(calls))
+        self._share(existing.id, row.total, total)
+        return Mapped(existing.id, total, False)
+
+    # Storing
+
+    def _store_new(self, work: Work, items: Items, *, supersede: int | None = None) -> Mapped:
+        batch, ready = self._database.one(enqueue.new_batch())
+        new_lane = self._functions.new_lane(work.function, work.options, batch)
+        # The lane comes first and alone, since rows name it; one without tasks is never looked at.
+        lane = self._database.one(enqueue.lane(new_lane))
+        encoder = self._encoder(work, batch, lane, ready)
+        if items.instant and items.total is not None:
+            self._send(work, encoder, encoder.chunks(items.calls), supersede)
+            if encoder.total != items.total:
+                raise InvalidInput("the items changed while they were read; pass a copy: q.map(func, list(items))")
+        else:
+            with closing(Spool()) as spool:
+                spool.write(encoder.chunks(items.calls))
+                self._send(work, encoder, spool.read(), supersede)
+        self._share(batch, 0, encoder.total)
+        return Mapped(batch, encoder.total, True)
+
+    def _send(self, work: Work, encoder: Encoder, chunks: Iterator[bytes], supersede: int | None) -> None:
+        batch = encoder.shared.batch
+        with self._database.transaction() as transaction:
+            if supersede is not None:
+                transaction.one(enqueue.supersede(supersede))
+            # The row comes first: a second call of the same name waits here, before it sends anything.
+            transaction.one(
+                enqueue.batch(
+                    id=batch,
+                    owner=self._owner,
+                    name=work.options.name,
+                    total=0,
+                    type=work.function.captured.name,
+                    kwargs=self._sealed_kwargs(batch, work.kwargs),
+                    sameness=[work.sameness],
+                    environment=environment(),
+                    metadata=work.options.metadata,
+                    keep_s=work.options.keep_s,
+                )
+            )
+            self._copy(transaction, work, encoder, chunks)
+            transaction.one(enqueue.grow(batch, encoder.total))
+
+    def _copy(self, transaction: Transaction, work: Work, encoder: Encoder, chunks: Iterator[bytes]) -> None:
+        """Send the rows, count them, take their external ids, and say that there is work."""
+        shared = encoder.shared
+        transaction.copy_in_raw("task", COLUMNS, framed(chunks))
+        total = encoder.total
+        if total == 0:
+            return
+        waits = shared.ready is None
+        transaction.run(enqueue.tallied(shared.lane, new=0 if waits else total, pending=total if waits else 0))
+        for start in range(0, len(encoder.digests), DIGEST * DIGESTS_PER_ROW):
+            piece = bytes(encoder.digests[start : start + DIGEST * DIGESTS_PER_ROW])
+            transaction.run(enqueue.item_digests(shared.batch, encoder.first + start // DIGEST, piece))
+        if work.options.external_id is not None:
+            self._take_external_ids(transaction, work, encoder)
+        transaction.run(self._waker.statement(Word.DUE if waits else Word.WORK))
+
+    def _take_external_ids(self, transaction: Transaction, work: Work, encoder: Encoder) -> None:
+        first = task_id(encoder.shared.batch, encoder.first)
+        last = first + encoder.total - 1
+        type_name = work.function.captured.name
+        transaction.run(enqueue.take_external_ids(type_name, first, last))
+        followers = transaction.all(enqueue.follow(type_name, first, last))
+        if followers and work.options.on_duplicate == "error":
+            task, other = followers[0]
+            raise DuplicateTask(
+                f"{len(followers)} items have an external id that is taken, the first at position {task % SPAN} by "
+                f"task {other}; nothing was stored. on_duplicate='return' lets them share those tasks' outcomes",
+                external_id="",
+                task_id=other,
+            )
+
+    def _share(self, batch: int, start: int, end: int) -> None:
+        """Items that share another task's outcome: that task may have ended before our commit."""
+        # Followers are few; the statement finds the edges of those inputs that are final.
+        inputs = self._database.all(reading.followed_by(task_id(batch, start), task_id(batch, end)))
+        if inputs:
+            self._database.run(finish.share(inputs))
+
+    def _encoder(self, work: Work, batch: int, lane: int, ready: int, *, first: int = 0) -> Encoder:
+        options = work.options
+        run_at = None
+        if options.delay is not None and seconds(options.delay) > 0:
+            run_at = ready + int(seconds(options.delay) * 1_000_000)
+        elif options.run_at is not None:
+            run_at = _microseconds(options.run_at)
+        expires_at = None
+        if isinstance(options.expires, datetime):
+            expires_at = _microseconds(options.expires)
+        elif options.expires is not None:
+            expires_at = ready + int(seconds(options.expires) * 1_000_000)
+        limit = self._limit
+        named = namer(options.external_id) if callable(options.external_id) else None
+        if isinstance(options.external_id, str):
+            raise InvalidInput("external_id of a map is a callable of the item: each task needs an id of its own")
+        return Encoder(
+            Shared(
+                batch,
+                lane,
+                None if run_at is not None else ready,
+                options.max_attempts,
+                run_at,
+                expires_at,
+                None if options.metadata is None else json.dumps(options.metadata).encode(),
+            ),
+            encode=lambda call: codec.encode_arguments(call[0], call[1], limit),
+            seal=self._arguments.seal,
+            first=first,
+            digest=_digest if options.name is not None else None,
+            external_id=None if named is None else (lambda call: named(call[0], call[1])),
+        )
+
+    def _sealed_kwargs(self, batch: int, kwargs: Mapping[str, Any]) -> bytes | None:
+        if not kwargs:
+            return None
+        return self._kwargs.seal(context_of(batch), codec.encode_arguments((), kwargs, self._limit))
+
+
+def _digest(call: Call) -> bytes:
+    args, kwargs = call
+    return digest((args, kwargs) if kwargs else args)
+
+
+def _kept(items: Items) -> tuple[Iterator[Call], Callable[[], Iterable[Call]]]:
+    """The calls, and a way to have them again if they are asked for twice."""
+    seen: list[Call] = []
+
+    def remembering() -> Iterator[Call]:
+        for call in items.calls:
+            seen.append(call)
+            yield call
+
+    return remembering(), lambda: seen
+
+
+def _difference(there: bytes, given: bytes) -> tuple[list[int], list[int]]:
+    """Positions of given items that are not there, and of those there that were not given."""
+    held = [there[at : at + DIGEST] for at in range(0, len(there), DIGEST)]
+    asked = [given[at : at + DIGEST] for at in range(0, len(given), DIGEST)]
+    left = Counter(held)
+    added = []
+    for position, one in enumerate(asked):
+        if left[one] > 0:
+            left[one] -= 1
+        else:
+            added.append(position)
+    wanted = Counter(asked)
+    removed = []
+    for position, one in enumerate(held):
+        if wanted[one] > 0:
+            wanted[one] -= 1
+        else:
+            removed.append(position)
+    return added, removed
+
+
+def _mismatch(work: Work, existing: BatchRow, added: list[int], removed: list[int], same_function: bool) -> str:
+    what = []
+    if not same_function:
+        what.append("the function or its shared arguments changed")
+    if added:
+        what.append(f"{len(added):,} items are new")
+    if removed:
+        what.append(f"{len(removed):,} of its items are missing")
+    if not what:
+        what.append("the items come in another order")
+    return (
+        f"the batch {work.options.name!r} ({existing.total:,} items, {existing.created_at:%Y-%m-%d %H:%M} UTC) holds "
+        f"other work: {', '.join(what)}. on_change='extend' runs only the new items, on_change='replace' cancels it "
+        f"and starts over, and q.batch({work.options.name!r}) is what is there"
+    )
+
+
+def _microseconds(moment: datetime) -> int:
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

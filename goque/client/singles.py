@@ -1,0 +1,150 @@
+"""Submitting tasks one by one. Not for: maps (``client.maps``)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from goque.client.functions import Functions, StoredFunction
+from goque.client.waker import Waker
+from goque.errors import DuplicateTask, InvalidInput
+from goque.model.durations import seconds
+from goque.model.options import Options, word
+from goque.payload import codec
+from goque.payload.envelope import Purpose, Sealer, context_of
+from goque.payload.keys import KeyRing
+from goque.postgres.verbs import Verbs
+from goque.queries import enqueue
+from goque.queries.enqueue import Single
+from goque.queries.moments import Word
+
+FIRST_RESERVE, LARGEST_RESERVE = 16, 1_000
+BLOCK = 1_000
+"""Tasks of a pipeline that are stored in one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A task that was stored, or the one that has its external id already."""
+
+    id: int
+    lane: int
+    is_duplicate: bool = False
+
+
+class TaskIds:
+    """Numbers for single tasks, reserved in growing blocks: a signature covers the id, so it is needed beforehand."""
+
+    def __init__(self, database: Verbs) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._numbers: list[int] = []
+        self._next = FIRST_RESERVE
+
+    def take(self) -> int:
+        """A number that nobody else has."""
+        with self._lock:
+            if not self._numbers:
+                self._numbers = sorted(self._database.all(enqueue.task_ids(self._next)), reverse=True)
+                self._next = min(self._next * 4, LARGEST_RESERVE)
+            return self._numbers.pop()
+
+
+class Singles:
+    """Stores single tasks, at once or with a block of others."""
+
+    def __init__(self, database: Verbs, ring: KeyRing, functions: Functions, waker: Waker, *, limit: int) -> None:
+        self._database = database
+        self._functions = functions
+        self._waker = waker
+        self._limit = limit
+        self._seal = Sealer.of(ring, Purpose.SINGLE)
+        self._ids = TaskIds(database)
+
+    def prepare(
+        self, function: StoredFunction, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options
+    ) -> Single:
+        """A task ready to be stored. Its function and lane are stored by this."""
+        if callable(options.external_id):
+            raise InvalidInput("external_id of a single task is text; a callable is for maps")
+        task = self._ids.take()
+        expires = options.expires
+        body = codec.encode_arguments(args, kwargs, limit=self._limit)
+        return Single(
+            id=task,
+            lane=self._functions.shared_lane(function, options),
+            args=self._seal.seal(context_of(function.captured.hash, task), body),
+            max_attempts=options.max_attempts,
+            delay=(seconds(options.delay) or None) if options.delay is not None else None,
+            run_at=options.run_at,
+            expires=None if expires is None or isinstance(expires, datetime) else seconds(expires),
+            expires_at=expires if isinstance(expires, datetime) else None,
+            external_id=options.external_id,
+            metadata=options.metadata,
+        )
+
+    def store(self, single: Single, type_name: str, options: Options, *, inside: Verbs | None = None) -> Submitted:
+        """Store one task: durable when this returns, or with the transaction ``inside`` which it is stored.
+
+        Raises:
+            DuplicateTask: its external id is taken and ``on_duplicate="error"``.
+        """
+        if single.external_id is not None:
+            return self._store_once(single, type_name, options, inside or self._database)
+        statements = [enqueue.singles([single])]
+        notify = self._notification(single, inside)
+        if notify is not None:
+            statements.append(notify)
+        if len(statements) == 1:
+            (inside or self._database).all(statements[0])
+        else:
+            (inside or self._database).pipeline(statements)
+        return Submitted(single.id, single.lane)
+
+    def store_many(self, singles: list[Single]) -> None:
+        """Store a block of tasks, all or none."""
+        if not singles:
+            return
+        blocks = [singles[start : start + BLOCK] for start in range(0, len(singles), BLOCK)]
+        with self._database.transaction() as transaction:
+            for block in blocks:
+                transaction.all(enqueue.singles(block))
+            transaction.run(self._waker.statement(Word.WORK))
+            if any(map(is_delayed, singles)):
+                transaction.run(self._waker.statement(Word.DUE))
+
+    def _store_once(self, single: Single, type_name: str, options: Options, database: Verbs) -> Submitted:
+        assert single.external_id is not None
+        word("external_id", single.external_id)
+        # A savepoint when the transaction is the caller's: a duplicate must leave it usable.
+        with database.transaction() as transaction:
+            taken = transaction.first(enqueue.take_external_id(type_name, single.external_id, single.id))
+            if taken is not None:
+                transaction.all(enqueue.singles([single]))
+                transaction.run(self._waker.statement(Word.DUE if is_delayed(single) else Word.WORK))
+                return Submitted(single.id, single.lane)
+            holder = transaction.first(enqueue.holder(type_name, single.external_id))
+        if holder is None:
+            # It ended for good between the two statements, and gave its id up.
+            return self._store_once(single, type_name, options, database)
+        if options.on_duplicate == "error":
+            raise DuplicateTask(
+                f"task {holder} of type {type_name} has the external id {single.external_id!r} already; use another, "
+                f"or on_duplicate='return' to get that task",
+                external_id=single.external_id,
+                task_id=holder,
+            )
+        return Submitted(holder, single.lane, is_duplicate=True)
+
+    def _notification(self, single: Single, inside: Verbs | None) -> Any:
+        if is_delayed(single):
+            return self._waker.statement(Word.DUE)
+        return self._waker.statement() if inside is not None else self._waker.due()
+
+
+def is_delayed(single: Single) -> bool:
+    """Whether it waits for its time."""
+    return single.delay is not None or single.run_at is not None

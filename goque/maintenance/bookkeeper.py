@@ -1,0 +1,19 @@
+"""Folds the changes of counts into sums, so that counting stays cheap. Not for: counting (``queries.reading``)."""
+
+from __future__ import annotations
+
+from goque.postgres.database import Database
+from goque.queries import upkeep
+from goque.service import Service
+
+
+class Bookkeeper(Service):
+    """Folds more often the more there is to fold."""
+
+    def __init__(self, database: Database, *, interval: float = 10.0) -> None:
+        super().__init__("bookkeeper", interval=interval, jitter=0.3)
+        self._database = database
+
+    def run_once(self) -> float | None:
+        lanes = self._database.all(upkeep.fold())
+        return self.interval / 10 if lanes else None

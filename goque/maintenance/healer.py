@@ -1,0 +1,48 @@
+"""Frees what lost workers held. Not for: finding out who is lost (``worker.heartbeat``)."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from goque.model.states import FINAL
+from goque.postgres.database import Database
+from goque.queries import enqueue, finish, upkeep
+from goque.queries.moments import Word, channel
+from goque.service import Service
+
+log = logging.getLogger("goque.maintenance")
+
+
+class Healer(Service):
+    """Works through the claims of workers that are gone. Looks now and then, and at once when it is woken."""
+
+    def __init__(
+        self, database: Database, *, interval: float = 15.0, healed: Callable[[], None] = lambda: None
+    ) -> None:
+        """``healed`` is called when something became ready."""
+        super().__init__("healer", interval=interval, jitter=0.2)
+        self._database = database
+        self._healed = healed
+        self.freed: Counter[str] = Counter()
+        """Tasks freed so far, by the status they were given."""
+
+    def run_once(self) -> float | None:
+        again = False
+        while not self.stopping.is_set():
+            rows = self._database.all(upkeep.heal())
+            if not rows:
+                break
+            statuses = Counter(str(status) for _, status in rows)
+            self.freed.update(statuses)
+            log.warning("freed %s tasks of lost workers: %s", len(rows), dict(statuses))
+            final = [task for task, status in rows if status in FINAL]
+            if final:
+                self._database.run(finish.share(final))
+            again = again or len(final) < len(rows)
+            self._database.run(upkeep.forget_claims())
+        if again:
+            self._database.run(enqueue.wake(channel(self._database.schema), Word.WORK))
+            self._healed()
+        return None

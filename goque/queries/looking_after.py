@@ -1,0 +1,70 @@
+"""Who could run what: living workers and the needs of a lane. Not for: frames for analysis (``looking``)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from goque.model.eligibility import EVERY_QUEUE
+from goque.sql import BIGINT, TEXT, Bind, Query, Statement, exists, scalar, select, template
+from goque.sql.tables import LANE, QUEUE, WORKER
+
+
+class LivingWorker(NamedTuple):
+    """A worker that neither ended nor was lost."""
+
+    id: int
+    python: str
+    queues: list[str] | None
+    tags: list[str]
+    key_ids: list[str]
+    local: bool
+
+
+@template(read=LivingWorker._make)
+def _living() -> Query[Any]:
+    return (
+        select(WORKER.id, WORKER.python, WORKER.queues, WORKER.tags, WORKER.key_ids, WORKER.local)
+        .from_(WORKER)
+        .where(WORKER.lost_at.is_null(), WORKER.ended_at.is_null())
+    )
+
+
+def living() -> Statement[LivingWorker]:
+    """Workers that neither ended nor were lost."""
+    return _living.bind()
+
+
+class LaneNeeds(NamedTuple):
+    """What a worker must have to serve a lane."""
+
+    queue: str
+    python: str | None
+    tags: list[str]
+    key_ids: list[str]
+
+
+@template(read=LaneNeeds._make)
+def _lane() -> Query[Any]:
+    return select(LANE.queue, LANE.python, LANE.tags, LANE.key_ids).from_(LANE).where(LANE.id == Bind("lane", BIGINT))
+
+
+def lane(id: int) -> Statement[LaneNeeds]:
+    """What a worker must have to serve a lane."""
+    return _lane.bind(lane=id)
+
+
+@template(read=scalar)
+def _paused() -> Query[Any]:
+    queue = select(QUEUE.name).from_(QUEUE)
+    named = queue.where(QUEUE.name == LANE.queue, QUEUE.paused)
+    every = queue.where(QUEUE.name == Bind("every", TEXT), QUEUE.paused)
+    return (
+        select((LANE.paused | exists(named) | exists(every)).as_("paused"))
+        .from_(LANE)
+        .where(LANE.id == Bind("lane", BIGINT))
+    )
+
+
+def paused(lane: int) -> Statement[bool]:
+    """Whether a lane, its queue or every queue is paused."""
+    return _paused.bind(lane=lane, every=EVERY_QUEUE)

@@ -1,0 +1,205 @@
+"""One registration of a worker: everything that holds tasks under one worker id. Not for: when to stop (``worker``).
+
+A worker that was declared lost drops its crew, whatever it holds, and goes on with a new one under a new id.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from goque.model.eligibility import Eligibility
+from goque.payload.keys import KeyKind, KeyRing
+from goque.postgres.database import Database
+from goque.queries import claim, workers
+from goque.version import VERSION
+from goque.worker.courier import LONGEST_LOOK, Courier, Me
+from goque.worker.desk import Desk
+from goque.worker.dispatcher import Dispatcher
+from goque.worker.heartbeat import Heartbeat
+from goque.worker.jobs import MIB, PoolKind
+from goque.worker.ledger import Ledger
+from goque.worker.pool import Pool
+from goque.worker.programs import Programs
+from goque.worker.roster import Roster
+
+log = logging.getLogger("goque.worker")
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """How a worker works. Times are seconds, sizes bytes; the command line's flags are made from these."""
+
+    slots: int = 1
+    """Tasks at once."""
+    pool: PoolKind = "process"
+    queues: Sequence[str] | None = None
+    """The queues to serve; None is every queue."""
+    tags: Sequence[str] = ()
+    """What this worker has to offer; it takes tasks whose tags are all among them."""
+    callables: bool = True
+    """Take functions that were sent, not only named task types."""
+    grace: float = 20.0
+    """How long running tasks may go on after the worker was asked to stop, hand-back included."""
+    drain: bool = False
+    """End when there is nothing left to do."""
+    idle_exit: float | None = None
+    max_runtime: float | None = None
+    max_tasks: int | None = None
+    max_tasks_per_child: int | None = None
+    max_memory: int | None = None
+    """Resident memory of a child, over which it is stopped."""
+    threads: int | None = 1
+    """Threads that numeric libraries may start in a child; None leaves it to them."""
+    slot_environment: Sequence[Mapping[str, str]] = ()
+    lanes: Sequence[int] | None = None
+    """Serve these lanes only, as a notebook's own workers do."""
+    local: bool = False
+    owner: str = ""
+    listen: bool = True
+    result_limit: int = 128 * MIB
+
+
+@dataclass(slots=True)
+class Crew:
+    """The parts of a worker, made and started together."""
+
+    database: Database
+    ring: KeyRing
+    config: WorkerConfig
+    on_lost: Callable[[], None]
+    on_others_lost: Callable[[list[int]], None]
+    me: Me = field(init=False)
+    desk: Desk = field(init=False)
+    courier: Courier = field(init=False)
+    dispatcher: Dispatcher = field(init=False)
+    heartbeat: Heartbeat = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = self.config
+        eligibility = Eligibility(
+            python=PYTHON,
+            queues=config.queues,
+            key_ids=self.ring.ids(KeyKind.CODE),
+            tags=config.tags,
+            lanes=config.lanes,
+            callables=config.callables,
+        )
+        self.me = Me(self._register(), eligibility)
+        self.desk = Desk()
+        roster = Roster(config.slots)
+        ledger = Ledger(self.ring)
+        programs = Programs(
+            self.ring, lambda lanes: self.database.all(claim.programs(lanes)), result_limit=config.result_limit
+        )
+        pool = Pool(
+            config.slots,
+            config.pool,
+            threads=config.threads,
+            slot_environment=config.slot_environment,
+            max_tasks_per_child=config.max_tasks_per_child,
+            max_memory=config.max_memory,
+        )
+        self.dispatcher = Dispatcher(pool, self.desk, roster, programs, ledger)
+        self.courier = Courier(
+            self.database,
+            self.me,
+            self.desk,
+            roster,
+            programs,
+            ledger,
+            wake_dispatcher=pool.wake,
+            stop_running=self.dispatcher.stop_running,
+            give_way=self.dispatcher.give_way,
+            longest_look=LONGEST_LOOK if config.listen else LONGEST_LOOK / 6,
+        )
+        self.heartbeat = Heartbeat(
+            self.database,
+            self.me,
+            self.desk,
+            count_running=self.dispatcher.count_running,
+            on_lost=self.on_lost,
+            on_others_lost=self.on_others_lost,
+            on_silence=self._on_silence,
+        )
+        pool.start()
+        for service in (self.dispatcher, self.courier, self.heartbeat):
+            service.start()
+        log.info(
+            "worker %s on %s: %s %s slots, Python %s",
+            self.me.id,
+            socket.gethostname(),
+            config.slots,
+            config.pool,
+            PYTHON,
+        )
+
+    def serve(self, lanes: Sequence[int]) -> None:
+        """Serve these lanes as well."""
+        known = set(self.me.eligibility.lanes or ())
+        self.me.eligibility = replace(self.me.eligibility, lanes=sorted(known | set(lanes)))
+        self.courier.look_again()
+
+    def stop_claiming(self) -> None:
+        """Take nothing more, and hand back what has not begun."""
+        self.courier.claiming = False
+        self.dispatcher.retire()
+
+    def wait_until_idle(self, until: float) -> bool:
+        """Wait until nothing is held, at most until ``until`` (``time.monotonic()``)."""
+        while not self.desk.idle:
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            with self.desk.changed:
+                self.desk.changed.wait(min(left, 0.05))
+        return True
+
+    def close(self, *, orderly: bool) -> None:
+        """End all parts. ``orderly``: what we held has been handed back, and the database is told so."""
+        self.heartbeat.stop()
+        self.dispatcher.stop()
+        self.dispatcher.join(10.0)
+        if orderly:
+            self.wait_until_idle(time.monotonic() + 5.0)
+        self.courier.stop()
+        self.courier.join(10.0)
+        self.heartbeat.join(10.0)
+        if orderly:
+            statements = [workers.finish(self.me.id)]
+            if self.desk.idle:
+                statements.append(workers.drop_claims(self.me.id))
+            self.database.pipeline(statements)
+
+    def _on_silence(self, silent: bool) -> None:
+        if silent:
+            log.warning("no heartbeat could be written for a lease: starting nothing until one can")
+        self.courier.suspended = self.dispatcher.suspended = silent
+        self.courier.look_again()
+
+    def _register(self) -> int:
+        config = self.config
+        return self.database.one(
+            workers.register(
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                python=platform.python_version(),
+                prefix=sys.prefix,
+                version=VERSION,
+                owner=config.owner,
+                pool=config.pool,
+                slots=config.slots,
+                queues=config.queues,
+                tags=config.tags,
+                key_ids=self.ring.ids(KeyKind.CODE),
+                local=config.local,
+            )
+        )

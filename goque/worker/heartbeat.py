@@ -1,0 +1,73 @@
+"""This worker's sign of life, and its look at the others'. Not for: freeing what lost workers held (``maintenance``).
+
+No clock decides a death: who lives sets a counter to zero, who looks raises those of all others, and who was missing
+at five looks in a row is lost. A machine that sleeps, a database that is away or a clock that jumps adds one at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from goque.postgres.database import Database
+from goque.queries import workers
+from goque.service import Service
+from goque.worker.courier import Me
+from goque.worker.desk import Desk
+
+log = logging.getLogger("goque.worker")
+
+LEASE_S = workers.BEAT_S * workers.LOOKS
+"""Seconds after which a worker that could not write its heartbeat must assume that it was declared lost."""
+
+
+class Heartbeat(Service):
+    """Beats every three seconds and, at most as often in the whole fleet, counts who is missing."""
+
+    def __init__(
+        self,
+        database: Database,
+        me: Me,
+        desk: Desk,
+        *,
+        count_running: Callable[[], int],
+        on_lost: Callable[[], None],
+        on_others_lost: Callable[[list[int]], None],
+        on_silence: Callable[[bool], None],
+    ) -> None:
+        """``on_lost``: we were declared lost. ``on_silence(True)``: start nothing until ``on_silence(False)``."""
+        super().__init__("heartbeat", interval=workers.BEAT_S, jitter=0.0)
+        self._database = database
+        self._me = me
+        self._desk = desk
+        self._count_running = count_running
+        self._on_lost = on_lost
+        self._on_others_lost = on_others_lost
+        self._on_silence = on_silence
+        self._written_at = time.monotonic()
+        self._silent = False
+
+    def run_once(self) -> float | None:
+        if time.monotonic() - self._written_at > LEASE_S:
+            self._be_silent(True)
+        running = self._count_running()
+        _, _, held = self._desk.load()
+        beat, lost = self._database.pipeline(
+            [workers.beat(self._me.id, running=running, buffered=max(0, held - running)), workers.look(self._me.id)]
+        )
+        self._written_at = time.monotonic()
+        if not beat:
+            log.warning("worker %s was declared lost; stopping what it runs and starting anew", self._me.id)
+            self._on_lost()
+            return 0.0
+        self._be_silent(False)
+        if lost:
+            log.warning("workers %s are lost", lost)
+            self._on_others_lost(list(lost))
+        return None
+
+    def _be_silent(self, silent: bool) -> None:
+        if silent != self._silent:
+            self._silent = silent
+            self._on_silence(silent)

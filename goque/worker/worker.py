@@ -1,0 +1,196 @@
+"""A worker from start to end: what it waits for, and the order in which it stops. Not for: the parts (``crew``)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from goque.errors import DatabaseUnavailable
+from goque.payload.keys import KeyRing
+from goque.postgres.database import Database
+from goque.postgres.notifications import Listener
+from goque.queries import claim
+from goque.queries.moments import Word, channel
+from goque.service import Service
+from goque.worker.crew import Crew, WorkerConfig
+
+log = logging.getLogger("goque.worker")
+
+LOOK_S = 0.1
+"""How often the worker asks itself whether it is time to end."""
+HAND_BACK_S = 3.0
+"""The part of the grace that is kept for stopping and handing back."""
+
+
+class Duties(Protocol):
+    """The duties that workers share, as the composition root provides them."""
+
+    def start(self) -> None: ...
+    def others_lost(self) -> None: ...
+    def look_when_due(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Worker:
+    """Claims tasks and runs them until it is told to stop, or until what its configuration waits for has come."""
+
+    def __init__(
+        self,
+        database: Database,
+        ring: KeyRing,
+        config: WorkerConfig,
+        *,
+        duties: Callable[[Callable[[], None]], Duties],
+    ) -> None:
+        """``duties`` makes the shared duties, given what to call when they made something ready."""
+        self._database = database
+        self._ring = ring
+        self._config = config
+        self._stop = threading.Event()
+        self._stop_now = threading.Event()
+        self._lost = threading.Event()
+        self._bell = threading.Event()
+        self._lanes: set[int] = set(config.lanes or ())
+        self._duties = duties(self._something_is_ready)
+        self._listener: Service | None = None
+        self._crew: Crew | None = None
+        self.ended_because = ""
+
+    @property
+    def id(self) -> int | None:
+        """The worker's present id, None before it runs."""
+        return None if self._crew is None else self._crew.me.id
+
+    def request_stop(self) -> None:
+        """Stop in an orderly way; a second request stops at once. Safe in a signal handler."""
+        if self._stop.is_set():
+            self._stop_now.set()
+        self._stop.set()
+        self._bell.set()
+
+    def serve(self, lanes: Sequence[int]) -> None:
+        """Serve these lanes as well (a worker that was given lanes serves no others)."""
+        self._lanes.update(lanes)
+        if self._crew is not None:
+            self._crew.serve(lanes)
+
+    def run(self) -> None:
+        """Work until the end; blocks."""
+        self._crew = self._make_crew()
+        self._start_listening()
+        self._duties.start()
+        began = idle_since = time.monotonic()
+        if self._config.max_runtime is not None:
+            self._crew.courier.ends_at = began + self._config.max_runtime
+        try:
+            while not self._stop.is_set():
+                self._bell.wait(LOOK_S)
+                self._bell.clear()
+                if self._lost.is_set():
+                    self._begin_anew()
+                now = time.monotonic()
+                if not self._crew.desk.idle or not self._crew.courier.looked_in_vain:
+                    idle_since = now
+                if reason := self._reason_to_end(began, idle_since, now):
+                    self.ended_because = reason
+                    break
+            else:
+                self.ended_because = "asked to stop"
+        finally:
+            self._end()
+
+    # Reasons to end
+
+    def _reason_to_end(self, began: float, idle_since: float, now: float) -> str:
+        config, crew = self._config, self._crew
+        assert crew is not None
+        if config.max_runtime is not None and now - began >= config.max_runtime - config.grace:
+            return "max-runtime is over"
+        if config.max_tasks is not None and crew.courier.written >= config.max_tasks:
+            return "max-tasks were run"
+        if config.idle_exit is not None and now - idle_since >= config.idle_exit:
+            return "idle"
+        if config.drain and now - idle_since > 0 and self._nothing_left():
+            return "drained"
+        return ""
+
+    def _nothing_left(self) -> bool:
+        assert self._crew is not None
+        try:
+            new, processing, failed = self._database.one(claim.unfinished(self._crew.me.eligibility))
+            return not (new or processing or failed)
+        except DatabaseUnavailable:
+            return False
+
+    # Beginning and end
+
+    def _make_crew(self) -> Crew:
+        crew = Crew(self._database, self._ring, self._config, self._on_lost, self._on_others_lost)
+        if self._config.lanes is not None:
+            crew.serve(sorted(self._lanes))
+        return crew
+
+    def _begin_anew(self) -> None:
+        """Others have our tasks now: stop what still runs, forget it, and register again."""
+        self._lost.clear()
+        assert self._crew is not None
+        old = self._crew
+        old.desk.forget()
+        old.close(orderly=False)
+        self._crew = self._make_crew()
+        self._crew.courier.ends_at = old.courier.ends_at
+
+    def _end(self) -> None:
+        """Stop claiming and hand back what has not begun; wait; stop what still runs and hand it back; leave."""
+        crew = self._crew
+        assert crew is not None
+        crew.stop_claiming()
+        end = time.monotonic() + max(0.0, self._config.grace - HAND_BACK_S)
+        while not self._stop_now.is_set() and time.monotonic() < end:
+            if crew.wait_until_idle(min(end, time.monotonic() + LOOK_S)):
+                break
+        if not crew.desk.idle:
+            crew.dispatcher.hand_back_running()
+            crew.wait_until_idle(time.monotonic() + HAND_BACK_S)
+        self._duties.stop()
+        if self._listener is not None:
+            self._listener.stop()
+        try:
+            crew.close(orderly=True)
+        except DatabaseUnavailable as error:
+            log.warning("the database is away: what was held here will be freed as lost (%s)", error)
+        log.info("worker %s ended: %s", crew.me.id, self.ended_because)
+
+    # What is heard
+
+    def _start_listening(self) -> None:
+        if self._config.listen and not self._database.pooler:
+            name = channel(self._database.schema)
+            self._listener = Listener(self._database, [name], self._on_notify, self._on_gap)
+            self._listener.start()
+
+    def _on_notify(self, _channel: str, payload: str) -> None:
+        if payload.startswith(Word.WORK):
+            self._something_is_ready()
+        elif payload.startswith(Word.DUE):
+            self._duties.look_when_due()
+        elif payload.startswith(Word.STOP) and self._crew is not None:
+            self._crew.courier.watch_now()
+
+    def _on_gap(self) -> None:
+        self._something_is_ready()
+        self._duties.look_when_due()
+
+    def _something_is_ready(self) -> None:
+        if self._crew is not None:
+            self._crew.courier.look_again()
+
+    def _on_lost(self) -> None:
+        self._lost.set()
+        self._bell.set()
+
+    def _on_others_lost(self, _workers: list[int]) -> None:
+        self._duties.others_lost()
