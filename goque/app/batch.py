@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, overload
 
 from goque.app import verbs
-from goque.app.core import Core
+from goque.app.core import Core, refuse_waiting_inside
 from goque.app.outcomes import ErrorPolicy, as_they_come, ended, in_order
-from goque.app.reasons import minor, nobody_can
+from goque.app.reasons import minor, nobody_can, stuck
 from goque.app.task import Task, awaited, patient
 from goque.app.verbs import Changed
 from goque.client.functions import Functions
@@ -77,17 +78,21 @@ class Batch:
         return True
 
     def __repr__(self) -> str:
-        part = "" if self._part is None else f"{self.total:,} of "
-        title = (
-            f"<Batch {self.id}"
-            + (f" {self.name!r}" if self.name else "")
-            + f": {part}{self._row.total:,} x {self._row.type}"
-        )
+        title = "<Batch" + self._title().removeprefix("batch")
         try:
             counts = {status: number for status, number in self.counts().items() if number}
         except Exception:
             return title + ">"
         return title + ", " + (", ".join(f"{number:,} {status}" for status, number in counts.items()) or "empty") + ">"
+
+    def _repr_html_(self) -> str | None:
+        from goque.notebook.html import panel
+        from goque.notebook.view import View
+
+        try:
+            return panel(View(self._title(), self.total, self.counts()))
+        except Exception:  # a notebook shows the plain repr instead
+            return None
 
     @property
     def positions(self) -> list[int]:
@@ -102,12 +107,8 @@ class Batch:
     def __getitem__(self, key: slice | Sequence[int] | Sequence[bool]) -> Batch: ...
     def __getitem__(self, key: Any) -> Task | Batch:
         """A task by its place, or a part: by slice, by a list of places, or by a mask as long as the batch."""
-        if isinstance(key, int) and not isinstance(key, bool):
-            size = self.total
-            place = key + size if key < 0 else key
-            if not 0 <= place < size:
-                raise IndexError(f"the batch has {size:,} tasks, so there is no place {key}")
-            return Task(self._core, self._id_at(place))
+        if isinstance(key, Integral) and not isinstance(key, bool):
+            return Task(self._core, self._id_at(self._place(int(key))))
         if isinstance(key, slice):
             places: Iterable[int] = range(*key.indices(self.total))
             if self._part is None and key.step in (None, 1):
@@ -188,10 +189,11 @@ class Batch:
         return awaited(wait, lambda _: self.results()).__await__()
 
     def progress(self) -> Batch:
-        """Wait with a progress bar: a line on terminals, live HTML in notebooks. An interrupt stops only the waiting."""
+        """Wait with a progress bar: a line on terminals, live HTML in notebooks. An interrupt ends only the waiting."""
         from goque.notebook import progress
 
-        progress.follow(self)
+        refuse_waiting_inside()
+        progress.follow(self, self._title(), lambda: stuck(self._core, self._lanes()))
         return self
 
     # Looking
@@ -272,6 +274,11 @@ class Batch:
 
     # Inside
 
+    def _title(self) -> str:
+        part = "" if self._part is None else f"{self.total:,} of "
+        name = f" {self.name!r}" if self.name else ""
+        return f"batch {self.id}{name}: {part}{self._row.total:,} x {self._row.type}"
+
     @property
     def _spans(self) -> list[Span]:
         if self._part is not None:
@@ -307,10 +314,14 @@ class Batch:
             if len(places) != size:
                 raise IndexError(f"a mask has a value for each of the {size:,} tasks, not {len(places):,}")
             return [place for place, chosen in enumerate(places) if chosen]
-        for place in places:
-            if not 0 <= place < size:
-                raise IndexError(f"the batch has {size:,} tasks, so there is no place {place}")
-        return [int(place) for place in places]
+        return [self._place(place) for place in places]
+
+    def _place(self, place: int) -> int:
+        """A place from the front, for one that may be counted from the end."""
+        size = self.total
+        if not -size <= place < size:
+            raise IndexError(f"the batch has {size:,} tasks, so there is no place {place}")
+        return int(place) % size
 
     def _inputs(self) -> Iterator[tuple[int, Any]]:
         shared = self._core.decoder.shared(self.id, self._row.kwargs)

@@ -54,6 +54,8 @@ class _TaskFuture(Future[Any]):
 
     def take(self, task: Task) -> None:
         """The task has ended."""
+        if task.cancelled():
+            super().cancel()
         if not self.set_running_or_notify_cancel():
             return
         try:

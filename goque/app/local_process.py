@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from goque.app.duties import SharedDuties
 from goque.app.local import ring_of
+from goque.app.signals import on_stop
 from goque.postgres.database import Database
 from goque.worker.crew import WorkerConfig
 from goque.worker.worker import Worker
@@ -29,8 +29,7 @@ def main() -> None:
     ring = ring_of(first["secret"], Path(first["key_file"]) if first["key_file"] else None)
     database = Database(first["dsn"], schema=first["schema"], max_connections=1, application_name="goque worker")
     worker = Worker(database, ring, config, duties=lambda ready: SharedDuties(database, ready))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.request_stop())
+    on_stop(lambda _: worker.request_stop())
     threading.Thread(target=_follow_owner, args=(worker, orders), name="goque-owner", daemon=True).start()
     worker.run()
     database.close()

@@ -263,7 +263,7 @@ class Queue:
         self._set_paused(queues, True)
 
     def resume(self, *queues: str) -> None:
-        """Take back ``pause`` for these queues. Without names: for all, and local workers take on my unfinished work."""
+        """Take back ``pause`` for these queues. Without names: all, and local workers take on my unfinished work."""
         self._set_paused(queues, False)
         if not queues:
             self._core.take_up(self._core.database.all(reading.unfinished_lanes(self._core.settings.owner)))

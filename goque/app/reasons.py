@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from goque.app.core import Core
 from goque.model.states import Status
 from goque.queries import looking_after
@@ -65,3 +67,14 @@ def nobody_can(core: Core, lane: int) -> str | None:
     command += f" --tags {','.join(found.tags)}" if found.tags else ""
     alive = f"{len(workers)} workers are alive and none of them fits" if workers else "no worker is alive"
     return f"{alive} (needed: {', '.join(needs) or 'any'}); start one with: {command}"
+
+
+def stuck(core: Core, lanes: Sequence[int]) -> str | None:
+    """Why nothing of these lanes is being run, with what helps; None when something may be, or they are unknown."""
+    if not lanes:
+        return None
+    paused = [core.database.first(looking_after.paused(lane)) for lane in lanes]
+    if all(paused):
+        return "it is paused; resume() goes on"
+    reasons = [nobody_can(core, lane) for lane in lanes]
+    return reasons[-1] if None not in reasons else None

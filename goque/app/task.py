@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import CancelledError
 from typing import Any
@@ -274,14 +275,12 @@ class Task:
                 self._core.log.exception("a callback of task %s failed", self.id)
 
 
-def patient(tick: Callable[[], None], after: int = 8) -> Callable[[], None]:
+def patient(tick: Callable[[], None], seconds: float = 5.0) -> Callable[[], None]:
     """Ticks that are not passed on before the waiting has taken a while."""
-    turns = 0
+    began = time.monotonic()
 
     def wait_first() -> None:
-        nonlocal turns
-        turns += 1
-        if turns >= after:
+        if time.monotonic() - began >= seconds:
             tick()
 
     return wait_first

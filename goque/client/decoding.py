@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 from goque.errors import ResultExpired, ResultUnavailable, TaskCanceled, TaskFailed
 from goque.model.identity import batch_of, position_of
 from goque.model.states import Status
 from goque.payload import codec
-from goque.payload.envelope import Opener, Purpose, context_of
+from goque.payload.envelope import Opener, Purpose, context_of, item_context, run_context
 from goque.payload.failures import Failure, rebuild
 from goque.payload.keys import KeyRing
 from goque.queries.reading import OutcomeRow
-
-_PLACE = struct.Struct(">qq")
 
 
 class Decoder:
@@ -34,7 +31,7 @@ class Decoder:
             raise ResultExpired(
                 f"the result of task {row.id} is not there any more; q.options(keep=...) keeps it longer"
             )
-        body = self._openers[Purpose.RESULT].open(context_of(row.source, row.source_run), blob)
+        body = self._openers[Purpose.RESULT].open(run_context(row.source, row.source_run), blob)
         if python is not None:
             codec.ensure_loadable(body, python)
         return codec.loads(body)
@@ -54,7 +51,7 @@ class Decoder:
         exception = None
         if row.exception is not None:
             try:
-                context = context_of(row.source, row.source_run)
+                context = run_context(row.source, row.source_run)
                 exception = bytes(self._openers[Purpose.EXCEPTION].open(context, row.exception))
             except ResultUnavailable:
                 exception = None
@@ -69,8 +66,7 @@ class Decoder:
             raise ResultExpired(f"the arguments of task {task} are not there any more")
         batch = batch_of(task)
         if batch is not None:
-            context = _PLACE.pack(batch, position_of(task) or 0)
-            body = self._openers[Purpose.ARGUMENTS].open(context, sealed)
+            body = self._openers[Purpose.ARGUMENTS].open(item_context(batch, position_of(task) or 0), sealed)
         else:
             body = self._openers[Purpose.SINGLE].open(context_of(function_hash or "", task), sealed)
         return codec.decode_arguments(body)

@@ -111,10 +111,26 @@ class Maps:
     def _meet(
         self, work: Work, existing: BatchRow, calls: Iterable[Call], cancel: Callable[[int, str], object]
     ) -> Mapped:
-        """The name is taken: is it by the same work?"""
+        """The name is taken: is it by the same work?
+
+        Another call may extend or replace the batch meanwhile; then the keys collide, nothing of ours is stored, and
+        we look again.
+        """
+        held: Iterable[Call] = list(calls) if work.options.on_change != "raise" else calls
+        try:
+            return self._meet_once(work, existing, held, cancel)
+        except DatabaseError as error:
+            if error.sqlstate != NAME_TAKEN:
+                raise
+            now = self._database.one(reading.batch_by_name(self._owner, work.options.name or ""))
+            return self._meet(work, now, held, cancel)
+
+    def _meet_once(
+        self, work: Work, existing: BatchRow, calls: Iterable[Call], cancel: Callable[[int, str], object]
+    ) -> Mapped:
         there = b"".join(piece for _, piece in self._database.all(reading.digests(existing.id)))
         same_function = work.sameness in existing.sameness
-        held = list(calls) if work.options.on_change != "raise" else None
+        held = calls if isinstance(calls, list) else None
         given = b"".join(map(_digest, calls if held is None else held))
         if same_function and given == there:
             return Mapped(existing.id, existing.total, False)
@@ -138,15 +154,15 @@ class Maps:
         """Add items to a batch, in a lane of their own."""
         _, ready = self._database.one(enqueue.new_batch())
         lane = self._functions.new_lane(work.function, work.options, existing.id)
+        # From the total that the items were compared with: had another call added some since, the ids collide.
+        total = existing.total + len(calls)
+        if total > SPAN:
+            raise InvalidInput(f"a batch holds at most {SPAN:,} items")
         with self._database.transaction() as transaction:
-            row = transaction.one(reading.batch_by_id(existing.id))
-            total = row.total + len(calls)
-            if total > SPAN:
-                raise InvalidInput(f"a batch holds at most {SPAN:,} items")
             transaction.one(enqueue.grow(existing.id, total))
-            encoder = self._encoder(work, existing.id, transaction.one(enqueue.lane(lane)), ready, first=row.total)
+            encoder = self._encoder(work, existing.id, transaction.one(enqueue.lane(lane)), ready, first=existing.total)
             self._copy(transaction, work, encoder, encoder.chunks(calls))
-        self._share(existing.id, row.total, total)
+        self._share(existing.id, existing.total, total)
         return Mapped(existing.id, total, False)
 
     # Storing

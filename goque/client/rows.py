@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 
 from goque.client.items import Call
 from goque.model.identity import SPAN
+from goque.payload.envelope import item_context
 
 CHUNK = 64 * 1024
 """Bytes per piece handed to COPY."""
@@ -30,7 +31,6 @@ _START = struct.Struct(">hiqiq")
 _LENGTH = struct.Struct(">i")
 _EIGHT = struct.Struct(">iq")
 _NULL = _LENGTH.pack(-1)
-_CONTEXT = struct.Struct(">qq")
 
 
 class Seal(Protocol):
@@ -87,7 +87,7 @@ class Encoder:
         """Rows in pieces of about ``CHUNK`` bytes, without header and trailer."""
         shared, encode, seal, digest, name = self.shared, self.encode, self.seal, self.digest, self.external_id
         base, lane, ready = shared.batch * SPAN, shared.lane, shared.ready
-        context, start, eight, length = _CONTEXT.pack, _START.pack, _EIGHT.pack, _LENGTH.pack
+        context, start, eight, length = item_context, _START.pack, _EIGHT.pack, _LENGTH.pack
         middle = shared.middle()
         fields = len(COLUMNS)
         buffer: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Lengths of time as users write them: 90, timedelta(minutes=2), "1h30m". Not for: moments."""
+"""Lengths of time as users write and read them: 90, timedelta(minutes=2), "1h30m". Not for: moments."""
 
 from __future__ import annotations
 
@@ -55,3 +55,18 @@ def _from_text(text: str) -> float:
     if at == 0 or at != len(lowered) or not math.isfinite(total):
         raise InvalidInput(f"{text!r} is not a duration; {_REMEDY}")
     return total
+
+
+def in_words(length: float) -> str:
+    """A length in seconds for people, in at most two units: "57 ms", "0.4 s", "12 s", "3 min 5 s", "2 h"."""
+    length = max(0.0, length)
+    if 0 < length < 0.0995:
+        return f"{length * 1000:.2g} ms"
+    if length < 9.95:
+        return f"{length:.1f} s".replace(".0 s", " s")
+    whole = round(length)
+    for large, size, small, smaller in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {large}" + (f" {rest} {small}" if rest else "")
+    return f"{whole} s"

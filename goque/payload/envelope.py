@@ -53,6 +53,13 @@ def context_of(*parts: int | str | bytes) -> bytes:
     return b"".join(framed)
 
 
+# The contexts that are made for every task, at a tenth of the cost of ``context_of``: two numbers of fixed length.
+item_context = struct.Struct(">qq").pack
+"""Batch and position: what the arguments of an item belong to."""
+run_context = struct.Struct(">qq").pack
+"""Task and run: what a result or an exception belongs to."""
+
+
 class _Mac:
     """HMAC-SHA-256 with both pads hashed once: copying a hash state costs a third of starting an HMAC."""
 

@@ -94,18 +94,7 @@ class KeyRing:
         place = Path(path)
         if create and not place.exists():
             _create(place)
-        try:
-            with place.open(encoding="utf-8") as file:
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-                lines = [line.strip() for line in file]
-        except OSError as error:
-            raise InvalidInput(f"the key file {place} cannot be read ({error.strerror}): set GOQUE_SECRET") from error
-        if mode & 0o077:
-            raise InvalidInput(f"others can read the key file {place} (mode {mode:03o}): run chmod 600 {place}")
-        found = [line for line in lines if line and not line.startswith("#")]
-        if not found:
-            raise InvalidInput(f"the key file {place} holds no secret: delete it, or write a secret of 16+ characters")
-        return cls.from_secrets(*found)
+        return cls.from_secrets(*secrets_in(place))
 
     @property
     def is_empty(self) -> bool:
@@ -154,6 +143,26 @@ class KeyRing:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a key ring is never pickled: it must not travel with work")
+
+
+def secrets_in(place: Path) -> list[str]:
+    """The secrets of a key file, newest first.
+
+    Raises:
+        InvalidInput: it cannot be read, holds none, or others can read it.
+    """
+    try:
+        with place.open(encoding="utf-8") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            lines = [line.strip() for line in file]
+    except OSError as error:
+        raise InvalidInput(f"the key file {place} cannot be read ({error.strerror}): set GOQUE_SECRET") from error
+    if mode & 0o077:
+        raise InvalidInput(f"others can read the key file {place} (mode {mode:03o}): run chmod 600 {place}")
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise InvalidInput(f"the key file {place} holds no secret: delete it, or write a secret of 16+ characters")
+    return found
 
 
 def fresh_secret() -> str:

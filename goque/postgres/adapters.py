@@ -21,6 +21,8 @@ from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 _INT8, _INT8_ARRAY = 20, 1016
 _BYTEA, _BYTEA_ARRAY = 17, 1001
+_FLOAT8, _FLOAT8_ARRAY = 701, 1022
+_TEXT, _TEXT_ARRAY = 25, 1009
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _LENGTH = Struct("!i").pack
 _HEAD = Struct("!iiIii").pack  # dimensions, has nulls, element type, length, lower bound
@@ -60,20 +62,80 @@ class ByteaListDumper(Dumper):
         return _HEAD(1, int(None in obj), _BYTEA, len(obj), 1) + b"".join(parts)
 
 
-_FLAT: dict[type, type[Dumper]] = {int: Int8ListDumper, bytes: ByteaListDumper}
+class Float8ListDumper(Dumper):
+    """A flat list of floats as ``float8[]``."""
+
+    format = pq.Format.BINARY
+    oid = _FLOAT8_ARRAY
+
+    def dump(self, obj: list[float | None]) -> Buffer:
+        """The array in PostgreSQL's binary form."""
+        if None in obj:
+            parts = [b"\xff\xff\xff\xff" if item is None else _sized_float(8, item) for item in obj]
+            return _HEAD(1, 1, _FLOAT8, len(obj), 1) + b"".join(parts)
+        flat: list[float] = [8] * (2 * len(obj))
+        flat[1::2] = obj  # type: ignore[assignment]
+        return _HEAD(1, 0, _FLOAT8, len(obj), 1) + _floats(len(obj)).pack(*flat)
+
+
+class TextListDumper(Dumper):
+    """A flat list of texts as ``text[]``."""
+
+    format = pq.Format.BINARY
+    oid = _TEXT_ARRAY
+
+    def dump(self, obj: list[str | None]) -> Buffer:
+        """The array in PostgreSQL's binary form."""
+        parts: list[bytes] = []
+        for item in obj:
+            if item is None:
+                parts.append(b"\xff\xff\xff\xff")
+            else:
+                raw = item.encode()
+                if b"\0" in raw:
+                    raise psycopg.DataError("PostgreSQL text cannot contain NUL (0x00) characters")
+                parts += (_LENGTH(len(raw)), raw)
+        return _HEAD(1, int(None in obj), _TEXT, len(obj), 1) + b"".join(parts)
+
+
+class NullListDumper(Dumper):
+    """A list of nothing but nulls, of whatever type the statement says."""
+
+    format = pq.Format.TEXT
+
+    def dump(self, obj: list[None]) -> Buffer:
+        """The array in PostgreSQL's text form."""
+        return b"{" + b",".join([b"NULL"] * len(obj)) + b"}"
+
+
+_FLAT: dict[type, type[Dumper]] = {
+    int: Int8ListDumper,
+    bytes: ByteaListDumper,
+    float: Float8ListDumper,
+    str: TextListDumper,
+    type(None): NullListDumper,
+}
+
+
+def _element(items: list[Any]) -> type:
+    """The type of the first element that is not None."""
+    for item in items:
+        if item is not None:
+            return type(item)
+    return type(None)
 
 
 class ArrayDumper(ListBinaryDumper):
-    """Any other list in binary, and the choice of the quick dumpers for the two kinds that the hot path sends."""
+    """Any other list in binary, and the choice of the quick dumpers for what the hot path sends."""
 
     def get_key(self, obj: list[Any], format: PyFormat) -> Any:
         """What the choice of a dumper depends on."""
-        quick = obj and type(obj[0]) in _FLAT
-        return (self.cls, type(obj[0])) if quick else super().get_key(obj, format)
+        element = _element(obj)
+        return (self.cls, element) if obj and element in _FLAT else super().get_key(obj, format)
 
     def upgrade(self, obj: list[Any], format: PyFormat) -> Any:
         """The dumper for lists like this one."""
-        quick = _FLAT.get(type(obj[0])) if obj else None
+        quick = _FLAT.get(_element(obj)) if obj else None
         return quick(self.cls, self._tx) if quick else super().upgrade(obj, format)
 
 
@@ -115,4 +177,10 @@ def _ints(count: int) -> Struct:
     return Struct("!" + "iq" * count)
 
 
+@lru_cache(maxsize=1024)
+def _floats(count: int) -> Struct:
+    return Struct("!" + "id" * count)
+
+
 _sized_int = Struct("!iq").pack
+_sized_float = Struct("!id").pack

@@ -1,4 +1,4 @@
-"""What users say to narrow a look at history and tasks, checked and made plain. Not for: the SQL of it (``looking``)."""
+"""What users say to narrow a look at history and tasks, checked. Not for: the SQL of it (``looking``)."""
 
 from __future__ import annotations
 

@@ -12,16 +12,16 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from goque.worker import context, once, stamps
 from goque.worker.capture import Log, Streams
 from goque.worker.measures import Usage, resident
-from goque.worker.protocol import JOBS, PROGRAM, PROGRAMS_KEPT, REPLY, TO_CHILD, TOKEN
+from goque.worker.protocol import JOBS, PROGRAM, PROGRAMS_KEPT, REPLY, TO_CHILD, TOKEN_SIZE
 from goque.worker.runner import LoadedProgram, LoopRunner, Message, Reply, Runner, enter
 
 _SMALL = 64 * 1024
@@ -78,15 +78,16 @@ class Ends:
         max_rss: int = 0,
     ) -> None:
         """Write one reply to the end."""
-        data = REPLY.pack(kind, serial, started, run_s, cpu_s, max_rss, len(body), len(log), len(rare))
-        tail = log + rare
-        if len(body) < _SMALL:
-            data, body = data + body, b""
+        head = REPLY.pack(kind, serial, started, run_s, cpu_s, max_rss, len(body), len(log), len(rare))
         with self._lock:
-            _write(self.replies, data + tail if not body else data)
-            if body:
-                _write(self.replies, body)
-                _write(self.replies, tail)
+            if len(body) < _SMALL:
+                data = head + body + log + rare
+                if os.write(self.replies, data) < len(data):
+                    os._exit(1)  # a blocking pipe takes all of it, or the system is broken
+            else:
+                for part in (head, memoryview(body), log + rare):
+                    while len(part):
+                        part = part[os.write(self.replies, part) :]
 
 
 class Server:
@@ -102,8 +103,11 @@ class Server:
         streams: Streams | None,
     ) -> None:
         self._ends = ends
-        self._runner = runner
+        self._execute = runner.run
+        self._stamp = ends.stamp
         self._rules = rules
+        # A child of many lines is retired by main, which sees them all.
+        self._limited = streams is not None and (rules.max_tasks is not None or rules.max_memory is not None)
         self._streams = streams
         self._attempt = context.Attempt(slot, ends.log, ends)
         self._programs: dict[str, LoadedProgram] = {}
@@ -139,55 +143,49 @@ class Server:
         if program is not self._entered:
             enter(program, self._entered)
             self._entered = program
+        read, tokens = os.read, self._ends.tokens
         for fields in jobs:
             taken = self._held
             if taken is None:
                 try:
-                    taken = os.read(self._ends.tokens, TOKEN.size)
+                    taken = read(tokens, TOKEN_SIZE)
                 except BlockingIOError:
                     return True  # recalled: the rest of this message has no token
+            else:
+                self._held = None
             if taken != token:
                 self._held = taken or None
                 return bool(taken)  # a later message's: the rest of this one was recalled. Nothing: main is gone
-            self._held = None
             self._run(program, fields, serial)
             serial += 1
-            if self._should_retire():
+            if self._limited and self._should_retire():
                 return False
         return True
 
     def _run(self, program: LoadedProgram, fields: tuple[Any, ...], serial: int) -> None:
-        ends, attempt = self._ends, self._attempt
+        """The path of every task: what is not needed for each of them is not done here."""
+        ends, attempt, stamp = self._ends, self._attempt, self._stamp
         if self._streams is not None:
             self._streams.install()
-        attempt.fields, attempt.limit, attempt.last_progress = fields, program.limit, 0.0
-        attempt.started = started = time.monotonic()
+        attempt.job, attempt.limit, attempt.last_progress = fields, program.limit, 0.0
+        attempt.started = started = monotonic()
         attempt.serial = serial
-        ends.stamp.start(serial, started)
-        kind, body, rare = self._runner.run(program, fields, serial)
+        stamp.start(serial, started)
+        kind, body, rare = self._execute(program, fields, serial)
         if _copied:
             os._exit(0)  # the task forked, and this is the copy: the pipes belong to the original
-        run_s = time.monotonic() - started
+        run_s = monotonic() - started
         cpu_s, self._peak = self._usage.take(run_s)
         attempt.serial = 0
-        attempt.fields = ()
         ends.send(kind, serial, body, rare, ends.log.take(), started, run_s, cpu_s, self._peak)
-        ends.stamp.end()
+        stamp.end()
 
     def _should_retire(self) -> bool:
         self._count += 1
         rules = self._rules
-        if self._streams is None:
-            return False  # main retires a child of many lines
         if rules.max_tasks is not None and self._count >= rules.max_tasks:
             return True
         return rules.max_memory is not None and self._peak > rules.max_memory and resident() > rules.max_memory
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    written = os.write(descriptor, data)
-    while written < len(data):
-        written += os.write(descriptor, memoryview(data)[written:])
 
 
 def _frames(descriptor: int) -> Any:

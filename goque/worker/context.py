@@ -10,29 +10,15 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from goque.errors import InvalidInput
 from goque.worker.capture import Log
+from goque.worker.jobs import Job
 from goque.worker.protocol import CHECKPOINTED, PROGRESSED
 
 PROGRESS_INTERVAL = 0.05
 """Seconds; a task that reports more often has the reports between left out, not the last one."""
-
-
-class Fields(NamedTuple):
-    """One job as it came from main, in the order of the frame."""
-
-    task_id: int
-    run: int
-    attempt: int
-    args: bytes
-    timeout: float | None
-    metadata: dict[str, Any] | None
-    checkpoint: bytes | None
-    batch: int | None
-    position: int | None
-    scheduled: str | None
 
 
 class _Sender(Protocol):
@@ -42,17 +28,20 @@ class _Sender(Protocol):
     def stopping(self) -> bool: ...
 
 
+_NO_JOB = Job(0, 0, b"")
+
+
 class Attempt:
     """What a slot of this child runs now; one object per slot, filled anew for each job."""
 
-    __slots__ = ("fields", "last_progress", "limit", "log", "sender", "serial", "slot", "started")
+    __slots__ = ("job", "last_progress", "limit", "log", "sender", "serial", "slot", "started")
 
     def __init__(self, slot: int, log: Log, sender: _Sender) -> None:
         self.slot = slot
         self.log = log
         self.sender = sender
         self.serial = 0
-        self.fields: tuple[Any, ...] = ()
+        self.job: tuple[Any, ...] = ()
         self.started = 0.0
         self.limit = 0
         self.last_progress = 0.0
@@ -148,17 +137,17 @@ def current() -> TaskContext:
         raise InvalidInput(
             "goque.context() is for code that runs in a task; here none runs. Outside, use the Task itself"
         )
-    fields = Fields(*attempt.fields)
+    job = Job(*attempt.job)
     return TaskContext(
-        task=fields.task_id,
-        attempt=fields.attempt,
-        slot=None if fields.scheduled is None else datetime.fromisoformat(fields.scheduled),
+        task=job.task_id,
+        attempt=job.attempt,
+        slot=None if job.scheduled is None else datetime.fromisoformat(job.scheduled),
         worker_slot=attempt.slot,
-        deadline=None if fields.timeout is None else attempt.started + fields.timeout,
-        metadata=dict(fields.metadata or {}),
-        batch=fields.batch,
-        position=fields.position,
+        deadline=None if job.timeout is None else attempt.started + job.timeout,
+        metadata=dict(job.metadata or {}),
+        batch=job.batch,
+        position=job.position,
         _attempt=attempt,
         _serial=attempt.serial,
-        _checkpoint=fields.checkpoint,
+        _checkpoint=job.checkpoint,
     )

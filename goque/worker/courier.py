@@ -21,7 +21,7 @@ from goque.queries import claim, finish, reading, workers
 from goque.queries.moments import channel
 from goque.service import Service
 from goque.sql import Statement
-from goque.worker.desk import Desk, Ended, Held
+from goque.worker.desk import WORTH_WRITING, Desk, Ended, Held
 from goque.worker.jobs import Why
 from goque.worker.ledger import Ledger
 from goque.worker.programs import Programs
@@ -29,7 +29,6 @@ from goque.worker.roster import Ask, Roster
 
 log = logging.getLogger("goque.worker")
 
-FLUSH_ROWS = 256
 FLUSH_S = 0.003
 """An outcome waits this long for others while there is other work to do."""
 TICK_S = 0.25
@@ -81,9 +80,13 @@ class Courier(Service):
         wake_dispatcher: Callable[[], None],
         stop_running: Callable[[Sequence[int], Why], None],
         give_way: Callable[[Sequence[int]], None],
+        delayed: Callable[[], None] = lambda: None,
         longest_look: float = LONGEST_LOOK,
     ) -> None:
-        """``stop_running`` takes ids of canceled tasks, ``give_way`` lanes whose buffered tasks go back."""
+        """``stop_running`` takes ids of canceled tasks, ``give_way`` lanes whose buffered tasks go back.
+
+        ``delayed`` is called when a task was written that waits for its time.
+        """
         super().__init__("courier", interval=0.0, jitter=0.0)
         self._connection = database.dedicated("pinned")
         self._channel = channel(database.schema)
@@ -95,6 +98,7 @@ class Courier(Service):
         self._wake_dispatcher = wake_dispatcher
         self._stop_running = stop_running
         self._give_way = give_way
+        self._delayed = delayed
         self._longest_look = longest_look
         self.claiming = True
         self.ends_at: float | None = None
@@ -152,7 +156,7 @@ class Courier(Service):
         now = time.monotonic()
         waiting, since = self._desk.to_write()
         _, _, held = self._desk.load()
-        if waiting >= FLUSH_ROWS or self._in_doubt or (self._large and self._starving()):
+        if waiting >= WORTH_WRITING or self._in_doubt or (self._large and self._starving()):
             return 0.0
         due = now + 60.0
         if waiting:
@@ -197,7 +201,7 @@ class Courier(Service):
         """One round trip with everything there is to say, and one to look for work when that is due."""
         if self._in_doubt:
             self._clear_doubt()
-        ended, unstarted, claims = self._desk.outgoing(2 * FLUSH_ROWS)
+        ended, unstarted, claims = self._desk.outgoing(2 * WORTH_WRITING)
         turn = _Turn([], [])
         late: list[Ended] = []
         self._say_endings(turn, ended, late)
@@ -255,9 +259,14 @@ class Courier(Service):
             turn.add(finish.succeed(self._me.id, rows), lambda ids: self._written(successes, ids, late))
         if others:
             ends = [self._ledger.end(one) for one in others]
-            turn.add(
-                finish.end(self._me.id, ends), lambda rows: self._written(others, [task for task, _ in rows], late)
-            )
+            waits = any(one.delay is not None for one in ends)
+
+            def ended_otherwise(rows: list[Any]) -> None:
+                self._written(others, [task for task, _ in rows], late)
+                if waits:
+                    self._delayed()
+
+            turn.add(finish.end(self._me.id, ends), ended_otherwise)
         turn.add(finish.share([one.held.id for one in ended]))
         self._untold.update(one.held.lane for one in ended)
 

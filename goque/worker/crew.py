@@ -77,6 +77,7 @@ class Crew:
     config: WorkerConfig
     on_lost: Callable[[], None]
     on_others_lost: Callable[[list[int]], None]
+    on_delayed: Callable[[], None]
     me: Me = field(init=False)
     desk: Desk = field(init=False)
     courier: Courier = field(init=False)
@@ -119,6 +120,7 @@ class Crew:
             wake_dispatcher=pool.wake,
             stop_running=self.dispatcher.stop_running,
             give_way=self.dispatcher.give_way,
+            delayed=self.on_delayed,
             longest_look=LONGEST_LOOK if config.listen else LONGEST_LOOK / 6,
         )
         self.heartbeat = Heartbeat(

@@ -16,6 +16,10 @@ from typing import Any
 from goque.model.outcomes import Outcome
 
 
+WORTH_WRITING = 256
+"""Outcomes that are written without waiting for more."""
+
+
 @dataclass(slots=True, eq=False)
 class Held:
     """A task that this worker has claimed and not yet ended. ``args`` is verified; None while it is to be fetched."""
@@ -90,8 +94,11 @@ class Desk:
     def ended(self, outcomes: Iterable[Ended]) -> None:
         """Outcomes to be written."""
         with self.changed:
+            before = len(self._ended)
             self._ended.extend(outcomes)
-            self.changed.notify_all()
+            # Waking the courier for each of them would cost more than writing them.
+            if not before or len(self._ended) >= WORTH_WRITING:
+                self.changed.notify_all()
 
     def unstarted(self, tasks: Iterable[Held]) -> None:
         """Tasks to be handed back that have not been started."""

@@ -38,6 +38,7 @@ class Dispatcher(Service):
         self._programs = programs
         self._ledger = ledger
         self._slot_of: dict[int, int] = {}
+        self._sent: dict[int, Held] = {}
         self._orders = threading.Lock()
         self._to_stop: dict[int, Why] = {}
         self._giving_way: set[int] = set()
@@ -133,6 +134,7 @@ class Dispatcher(Service):
             jobs = []
             for held in some:
                 self._slot_of[held.id] = slot
+                self._sent[held.id] = held
                 jobs.append(self._programs.job(held, held.args or b""))
                 held.args = None if len(held.args or b"") > 65_536 else held.args
             self._pool.send(slot, program, jobs)
@@ -142,7 +144,7 @@ class Dispatcher(Service):
         for event in events:
             if isinstance(event, Finished):
                 self._slot_of.pop(event.job.task_id, None)
-                held = self._desk.find(event.job.task_id)
+                held = self._sent.pop(event.job.task_id, None)
                 if held is None or held.run != event.job.run:
                     continue
                 if event.outcome.kind == "unloadable":
@@ -164,7 +166,7 @@ class Dispatcher(Service):
         unstarted: list[Held] = []
         for job in event.jobs:
             self._slot_of.pop(job.task_id, None)
-            held = self._desk.find(job.task_id)
+            held = self._sent.pop(job.task_id, None)
             if held is None or held.run != job.run:
                 continue
             held.running_since = None
@@ -211,7 +213,7 @@ class Dispatcher(Service):
             unstarted: list[Held] = []
             for job in jobs:
                 self._slot_of.pop(job.task_id, None)
-                held = self._desk.find(job.task_id)
+                held = self._sent.pop(job.task_id, None)
                 if held is None:
                     continue
                 held.args = held.args if held.args is not None else job.args

@@ -37,9 +37,8 @@ class Program:
     result_limit: int = 128 * MIB
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One run of one task."""
+class Job(NamedTuple):
+    """One run of one task. A named tuple because one is built for every task; the order is that of the frame."""
 
     task_id: int
     run: int

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from goque.model.outcomes import Outcome
 from goque.model.retries import DEFAULT
 from goque.model.states import RunOutcome, Status
-from goque.payload.envelope import Purpose, Sealer, context_of
+from goque.payload.envelope import Purpose, Sealer, context_of, run_context
 from goque.payload.failures import storable
 from goque.payload.keys import KeyRing
 from goque.queries.finish import End, Report, Success
@@ -60,7 +60,7 @@ class Ledger:
         return Success(
             held.id,
             held.run,
-            self._results.seal(context_of(held.id, held.run), outcome.result or b""),
+            self._results.seal(run_context(held.id, held.run), outcome.result or b""),
             max(0.0, time.monotonic() - ended.at),
             outcome.run_s,
             outcome.cpu_s,
@@ -92,7 +92,7 @@ class Ledger:
             error=storable(outcome.message) or None,
             user_frame=storable(outcome.user_frame) or None,
             traceback=storable(outcome.traceback) or None,
-            exception=outcome.exception and self._exceptions.seal(context_of(held.id, held.run), outcome.exception),
+            exception=outcome.exception and self._exceptions.seal(run_context(held.id, held.run), outcome.exception),
             args_repr=storable(outcome.args_repr) or None,
             exit_signal=outcome.exit_signal,
             exit_code=outcome.exit_code,

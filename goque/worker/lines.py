@@ -26,12 +26,13 @@ _LONGEST_LOG = capture.LONGEST + 1024
 
 
 class _Sent:
-    """One message: its jobs have the serials from ``first`` to ``last``, without those taken back."""
+    """One message: its jobs have the serials from ``next`` to ``last``, without those that ended or were taken back."""
 
-    __slots__ = ("first", "last")
+    __slots__ = ("last", "next", "number")
 
-    def __init__(self, first: int, last: int) -> None:
-        self.first = first
+    def __init__(self, number: int, first: int, last: int) -> None:
+        self.number = number
+        self.next = first
         self.last = last
 
 
@@ -48,7 +49,7 @@ class Line:
         self.open = True
         """Whether it takes more jobs."""
         self._stamp_file = stamp_file
-        self._sent: dict[int, _Sent] = {}
+        self._sent: deque[_Sent] = deque()
         self._number = 0
         self._outbox: deque[tuple[int, memoryview]] = deque()
         self._pieces: list[bytes] = []
@@ -90,7 +91,7 @@ class Line:
             self._known[program.key] = None
             self._outbox.append((0, memoryview(protocol.program_frame(program))))
         self._limit = max(self._limit, program.result_limit)
-        self._sent[number] = _Sent(first, first + len(jobs) - 1)
+        self._sent.append(_Sent(number, first, first + len(jobs) - 1))
         self.live.update(zip(range(first, first + len(jobs)), jobs, strict=True))
         self._outbox.append((number, memoryview(protocol.jobs_frame(number, first, program.key, jobs))))
         self.pump()
@@ -130,16 +131,15 @@ class Line:
                 break
             taken.update(number for (number,) in TOKEN.iter_unpack(tokens))
         back: list[Job] = []
-        for number in sorted(taken):
-            sent = self._sent.get(number)
-            if sent is None:
-                continue  # the child answered without taking its tokens; it will find no more
-            start = sent.last + 1 - taken[number]
+        for sent in self._sent if taken else ():
+            start = sent.last + 1 - taken[sent.number]
             back += [self.live.pop(serial) for serial in range(start, sent.last + 1) if serial in self.live]
             sent.last = start - 1
-            if sent.last < sent.first:
-                del self._sent[number]
-                self._outbox = deque(item for item in self._outbox if item[0] != number)
+        if taken:
+            gone = {sent.number for sent in self._sent if sent.last < sent.next}
+            self._sent = deque(sent for sent in self._sent if sent.number not in gone)
+            # What a child has not begun to read need not be sent; it finds no tokens for the rest.
+            self._outbox = deque(item for item in self._outbox if item[0] not in gone)
         return back
 
     def running(self) -> tuple[int, float] | None:
@@ -173,6 +173,7 @@ class Line:
         """Replies into events; returns where the first incomplete one begins."""
         at, end = 0, len(data)
         unpack, size, limit = REPLY.unpack_from, REPLY.size, self._limit
+        queue, live, slot = self._sent, self.live, self.slot
         self._needed = size
         while end - at >= size:
             kind, serial, started, run_s, cpu_s, max_rss, n_body, n_log, n_rare = unpack(data, at)
@@ -187,7 +188,14 @@ class Line:
             log = capture.text(data[start + n_body : after - n_rare]) if n_log else ""
             at = after
             if kind <= protocol.INTERRUPTED:
-                job = self._ended(serial)
+                sent = queue[0] if queue else None
+                if sent is None or serial != sent.next or serial not in live:
+                    raise Malformed("the child answered for a job whose turn it is not")
+                job = live.pop(serial)
+                if serial == sent.last:
+                    queue.popleft()
+                else:
+                    sent.next = serial + 1
                 # Written so that NaN is refused as well.
                 if not (0 <= run_s < 1e9 and 0 <= started < 1e12 and -1 < cpu_s < 1e9 and max_rss < 1 << 50):
                     raise Malformed("the child sent times that cannot be")
@@ -199,22 +207,10 @@ class Line:
                     outcome = self._failed(kind, job, self.verdicts.get(serial), times, body, rare)
                 if self.verdicts:
                     self.verdicts.pop(serial, None)
-                events.append(Finished(self.slot, job, outcome))
+                events.append(Finished(slot, job, outcome))
             else:
                 self._told(kind, serial, body, data[after - n_rare : after], events)
         return at
-
-    def _ended(self, serial: int) -> Job:
-        live = self.live
-        if not live or next(iter(live)) != serial:
-            raise Malformed("the child answered for a job whose turn it is not")
-        sent = self._sent
-        while sent:
-            number = next(iter(sent))
-            if sent[number].last > serial:
-                break
-            del sent[number]
-        return live.pop(serial)
 
     def _failed(self, kind: int, job: Job, why: Why | None, times: Outcome, body: bytes, raw: bytes) -> Outcome:
         """The outcome of a run that did not return."""

@@ -92,9 +92,9 @@ class Pool:
         """Give jobs to a slot. A second message behind the one that runs keeps the child from waiting."""
         self._slots[slot].add(program, jobs)
         self._flush(self._slots[slot])
-        if any(job.timeout is not None for job in jobs):
-            shortest = min(job.timeout for job in jobs if job.timeout is not None)
-            self._next_look = min(self._next_look, time.monotonic() + shortest)
+        timeouts = [job.timeout for job in jobs if job.timeout is not None]
+        if timeouts:
+            self._next_look = min(self._next_look, time.monotonic() + min(timeouts))
 
     def events(self, timeout: float | None = None) -> list[Event]:
         """What happened. Waits up to ``timeout`` seconds (None: no limit) for something to happen, or for ``wake``."""

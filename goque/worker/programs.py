@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from goque.errors import KeyMissing, SignatureInvalid
-from goque.model.identity import batch_of, position_of
-from goque.payload.envelope import Opener, Purpose, context_of
+from goque.model.identity import SPAN, batch_of, position_of
+from goque.payload.envelope import Opener, Purpose, context_of, item_context
 from goque.payload.keys import KeyRing
 from goque.queries.claim import LaneRow
 from goque.worker.desk import Held
 from goque.worker.jobs import Job, Program
-
-_PLACE = struct.Struct(">qq")
-
 
 MOST_LANES = 20_000
 """Lanes kept; then those that nothing is held of are forgotten."""
@@ -38,6 +34,7 @@ class Programs:
         self._result_limit = result_limit
         self._lanes: dict[int, Lane] = {}
         self._openers = {purpose: Opener(ring, purpose) for purpose in Purpose}
+        self._arguments = self._openers[Purpose.ARGUMENTS]
 
     def __getitem__(self, lane: int) -> Lane:
         return self._lanes[lane]
@@ -64,8 +61,7 @@ class Programs:
         """
         batch = batch_of(held.id)
         if batch is not None:
-            context = _PLACE.pack(batch, position_of(held.id) or 0)
-            return bytes(self._openers[Purpose.ARGUMENTS].open(context, blob))
+            return bytes(self._arguments.open(item_context(batch, held.id % SPAN), blob))
         context = context_of(self._lanes[held.lane].row.function_hash, held.id)
         return bytes(self._openers[Purpose.SINGLE].open(context, blob))
 

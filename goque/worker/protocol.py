@@ -19,6 +19,7 @@ from goque.worker.jobs import Job, Program
 TO_CHILD = struct.Struct("=IB")
 PROGRAM, JOBS = 1, 2
 TOKEN = struct.Struct("=I")
+TOKEN_SIZE = TOKEN.size
 """A token is the number of its message. Four bytes, not one: the child can be many recalled messages behind."""
 
 CONTROL = struct.Struct("=IQ")
@@ -79,21 +80,8 @@ def jobs_frame(number: int, first: int, key: str, jobs: Sequence[Job]) -> bytes:
             TOKEN.pack(number),
             first,
             key,
-            [
-                (
-                    job.task_id,
-                    job.run,
-                    job.attempt,
-                    job.args,
-                    job.timeout,
-                    job.metadata,
-                    job.checkpoint,
-                    job.batch,
-                    job.position,
-                    job.scheduled,
-                )
-                for job in jobs
-            ],
+            # Plain tuples: marshal takes no others.
+            list(map(tuple, jobs)),
         )
     )
     return TO_CHILD.pack(len(body), JOBS) + body

@@ -16,7 +16,7 @@ from goque.errors import Cancel, GiveUp, PayloadTooLarge, ResultTooLarge, RetryA
 from goque.model import retries
 from goque.model.durations import seconds
 from goque.payload import codec, failures, functions
-from goque.worker.context import Fields
+from goque.worker.jobs import Job
 from goque.worker.protocol import DONE, FAILED, INTERRUPTED
 
 log = logging.getLogger("goque.worker")
@@ -113,7 +113,7 @@ class Runner:
         try:
             function = program.function or program.load()
             try:
-                args, kwargs = codec.decode_arguments(fields[3])
+                args, kwargs = codec.decode_arguments(fields[2])
             except ModuleNotFoundError as error:
                 raise _Unloadable(error.name or str(error)) from error
             if program.shared:
@@ -133,11 +133,11 @@ class Runner:
         except Interrupted as interrupted:
             return INTERRUPTED, ANSWERED if isinstance(interrupted, Answered) else b"", b""
         except BaseException as error:
-            return _failed(error, program, Fields(*fields), args, kwargs)
+            return _failed(error, program, Job(*fields), args, kwargs)
 
 
 def _failed(
-    error: BaseException, program: LoadedProgram, fields: Fields, args: tuple[Any, ...], kwargs: dict[str, Any]
+    error: BaseException, program: LoadedProgram, job: Job, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Reply:
     """The reply of a run that raised. The error may be anything, its ``str`` may raise, and its pickle too."""
     rare: dict[str, Any] = {"kind": "error"}
@@ -148,7 +148,7 @@ def _failed(
         return FAILED, b"", json.dumps(rare).encode()
     body = b""
     try:
-        _verdict(error, rare, program, fields)
+        _verdict(error, rare, program, job)
         rare["args_repr"] = _arguments(args, kwargs)
         failure = failures.Failure.of(error)
         rare.update(
@@ -160,13 +160,13 @@ def _failed(
         if failure.exception is not None and len(failure.exception) <= program.limit:
             body = failure.exception
     except Exception as second:
-        log.exception("describing the failure of task %s failed", fields.task_id)
+        log.exception("describing the failure of task %s failed", job.task_id)
         rare.setdefault("error_type", type(error).__name__)
         rare.setdefault("message", f"(its description failed with {type(second).__name__})")
     return FAILED, body, json.dumps(rare).encode()
 
 
-def _verdict(error: BaseException, rare: dict[str, Any], program: LoadedProgram, fields: Fields) -> None:
+def _verdict(error: BaseException, rare: dict[str, Any], program: LoadedProgram, job: Job) -> None:
     """What the task asked for by what it raised, or what the policy says."""
     if isinstance(error, Cancel):
         rare["kind"] = "canceled"
@@ -177,7 +177,7 @@ def _verdict(error: BaseException, rare: dict[str, Any], program: LoadedProgram,
     elif isinstance(error, RetryAfter):
         rare["retry_in"] = _delay(error.delay)
     else:
-        rare["retry_in"] = program.retry_in(fields.attempt, error)
+        rare["retry_in"] = program.retry_in(job.attempt, error)
 
 
 def _delay(delay: Any) -> float:

@@ -128,7 +128,9 @@ class Worker:
     # Beginning and end
 
     def _make_crew(self) -> Crew:
-        crew = Crew(self._database, self._ring, self._config, self._on_lost, self._on_others_lost)
+        crew = Crew(
+            self._database, self._ring, self._config, self._on_lost, self._on_others_lost, self._duties.look_when_due
+        )
         if self._config.lanes is not None:
             crew.serve(sorted(self._lanes))
         return crew

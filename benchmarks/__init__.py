@@ -1,0 +1,1 @@
+"""Benchmarks: one file per question, both sides measured in one run. Not for: tests."""

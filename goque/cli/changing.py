@@ -1,0 +1,178 @@
+"""``goque retry``, ``cancel``, ``pause`` and ``resume``. Not for: the verbs (``Queue``, ``Batch``)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from goque.cli.commands import UsageError
+from goque.cli.connecting import add_place, opened, say
+from goque.errors import NotFound
+from goque.model.states import UNFINISHED, Status
+
+if TYPE_CHECKING:
+    from goque.app.batch import Batch
+    from goque.app.queue import Queue
+    from goque.app.verbs import Changed
+
+LOOK_S = 0.5
+LONG = 5_000
+"""From so many tasks on, a change shows on a terminal how far it is."""
+
+
+def retry_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``goque retry``."""
+    _add_targets(parser)
+    parser.add_argument("--force", action="store_true", help="also what is done")
+    parser.add_argument("--keep-attempts", action="store_true", help="allow one more attempt, do not count from 0")
+    parser.add_argument("--error-type", metavar="TYPE", help="of batches: only what failed with this exception")
+
+
+def cancel_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``goque cancel``."""
+    _add_targets(parser)
+    parser.add_argument("--reason", help="kept with the tasks, and said by TaskCanceled")
+
+
+def pause_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``goque pause``."""
+    add_place(parser)
+    parser.add_argument("batches", nargs="*", metavar="BATCH", help="id, name (mine) or owner/name")
+    parser.add_argument("--queue", nargs="+", default=[], metavar="NAME", help="queues")
+    parser.add_argument("--all", action="store_true", help="every queue, later ones included")
+
+
+resume_arguments = pause_arguments
+
+
+def retry(arguments: argparse.Namespace) -> int:
+    """Run failed and canceled tasks again."""
+    _require_target(arguments)
+    wanted = {Status.ERROR, Status.ATTEMPTS_LEFT, Status.CANCELED} | ({Status.DONE} if arguments.force else set())
+    again = {"reset": not arguments.keep_attempts, "force": arguments.force}
+    with opened(arguments, changes=True) as queue:
+        batches: list[Any] = [_batch(queue, name) for name in arguments.batches]
+        if arguments.error_type:
+            batches = [batch.where(error_type=arguments.error_type) for batch in batches]
+        if not _agreed("retry", batches, arguments, wanted):
+            return 1
+        for batch in batches:
+            say(f"{_named(batch)}: {_shown(batch, partial(batch.retry, **again), wanted)}")
+        if arguments.task:
+            say(str(queue.retry(*arguments.task, **again)))
+    return 0
+
+
+def cancel(arguments: argparse.Namespace) -> int:
+    """Cancel batches and tasks."""
+    _require_target(arguments)
+    with opened(arguments, changes=True) as queue:
+        batches = [_batch(queue, name) for name in arguments.batches]
+        if not _agreed("cancel", batches, arguments, UNFINISHED):
+            return 1
+        for batch in batches:
+            say(f"{_named(batch)}: {_shown(batch, partial(batch.cancel, arguments.reason), UNFINISHED)}")
+        if arguments.task:
+            say(str(queue.cancel(*arguments.task, reason=arguments.reason)))
+    return 0
+
+
+def pause(arguments: argparse.Namespace) -> None:
+    """Start nothing more of these."""
+    _set_paused(arguments, "pause", "paused")
+
+
+def resume(arguments: argparse.Namespace) -> None:
+    """Take back a pause."""
+    _set_paused(arguments, "resume", "resumed")
+
+
+def _set_paused(arguments: argparse.Namespace, verb: str, done: str) -> None:
+    if not (arguments.batches or arguments.queue or arguments.all):
+        raise UsageError(f"say what to {verb}: a batch, --queue NAME, or --all")
+    with opened(arguments, changes=True) as queue:
+        # Found first, so that a wrong name changes nothing.
+        for batch in [_batch(queue, name) for name in arguments.batches]:
+            getattr(batch, verb)()
+            say(f"{_named(batch)}: {done}")
+        if arguments.queue:
+            getattr(queue, verb)(*arguments.queue)
+            say(f"queue {', '.join(arguments.queue)}: {done}")
+        if arguments.all:
+            getattr(queue, verb)()
+            say(f"every queue: {done}")
+
+
+def _add_targets(parser: argparse.ArgumentParser) -> None:
+    add_place(parser)
+    parser.add_argument("batches", nargs="*", metavar="BATCH", help="id, name (mine) or owner/name")
+    parser.add_argument("--task", nargs="+", type=int, default=[], metavar="ID", help="single tasks, by id")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+
+
+def _require_target(arguments: argparse.Namespace) -> None:
+    if not (arguments.batches or arguments.task):
+        raise UsageError(f"say what to {arguments.command}: a batch, or --task ID")
+
+
+def _batch(queue: Queue, name: str) -> Batch:
+    """A batch by what was written; digits are an id, unless only a name fits."""
+    if not name.isdigit():
+        return queue.batch(name)
+    try:
+        return queue.batch(int(name))
+    except NotFound:
+        return queue.batch(name)
+
+
+def _named(batch: Batch) -> str:
+    return f"batch {batch.id}" + (f" {batch.owner}/{batch.name}" if batch.name else "")
+
+
+def _agreed(
+    verb: str, batches: list[Any], arguments: argparse.Namespace, wanted: set[Status] | frozenset[Status]
+) -> bool:
+    """Say how many tasks are meant, and ask where somebody can answer."""
+    for batch in batches:
+        say(f"{_named(batch)}: {_number(batch, wanted):,} of {batch.total:,} tasks to {verb}")
+    if not batches or arguments.yes or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return True
+    sys.stdout.write(f"{verb} them? [y/N] ")
+    sys.stdout.flush()
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    say("nothing was changed")
+    return False
+
+
+def _number(batch: Batch, wanted: set[Status] | frozenset[Status]) -> int:
+    return sum(number for status, number in batch.counts().items() if status in wanted)
+
+
+def _shown(batch: Batch, change: Callable[[], Changed], before: set[Status] | frozenset[Status]) -> Changed:
+    """Make a change; a long one shows on a terminal how many tasks are still as they were."""
+    if batch.total < LONG or not sys.stderr.isatty():
+        return change()
+    found: list[Changed | BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(change())
+        except BaseException as error:
+            found.append(error)
+
+    # A daemon: who interrupts it wants the prompt back now.
+    thread = threading.Thread(target=work, name="goque-change", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(LOOK_S)
+        sys.stderr.write(f"\r{_named(batch)}: {_number(batch, before):,} to go\x1b[K")
+        sys.stderr.flush()
+    sys.stderr.write("\r\x1b[K")
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]

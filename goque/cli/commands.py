@@ -1,0 +1,204 @@
+"""Which commands there are, and what they have in common: arguments, errors, exit codes. Not for: their work.
+
+The module of a command is imported when that command is used, so that ``goque --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+from goque.errors import GoqueError, InvalidInput
+from goque.version import VERSION
+
+FAILED, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+"""Exit codes; the last two are what shells give to a process that a signal ended."""
+
+
+class Command(NamedTuple):
+    """A command: where it is implemented, what it does in a line, and examples.
+
+    Its module has ``<name>_arguments(parser)`` and ``<name>(arguments) -> int | None``, the exit code.
+    """
+
+    module: str
+    summary: str
+    examples: str
+
+
+COMMANDS = {
+    "worker": Command(
+        "serving",
+        "run tasks until told to stop",
+        """\
+  goque worker                                     embedded server, one slot per usable core
+  goque worker --queues etl,default --concurrency 8
+  goque worker --drain                             end when nothing is left to do
+  goque worker --idle-exit 10m --max-runtime 3h50m
+  goque worker --slot-env CUDA_VISIBLE_DEVICES=0,1 --tags gpu
+  goque worker --pool thread --concurrency 64      for code that waits more than it computes
+
+exit codes:
+  0    it ended as asked: drained, idle, a maximum was reached, or after SIGTERM or SIGINT
+  1    it could not start or go on; the reason is on standard error
+  2    the arguments make no sense
+  130  a second SIGINT stopped it at once (143: SIGTERM); what ran was handed back""",
+    ),
+    "status": Command(
+        "status",
+        "server, schema, queues, workers and keys, with remedies",
+        "  goque status\n  goque status --dsn service=jobs --json",
+    ),
+    "history": Command(
+        "looking",
+        "every run, and every task that has not run, newest first",
+        """\
+  goque history
+  goque history --status error --since 2h
+  goque history --batch nightly --order-by=-run_s --limit 5
+  goque history --since 2026-11-01 --csv > november.csv""",
+    ),
+    "tasks": Command(
+        "looking",
+        "one row per task, newest first",
+        "  goque tasks --status error,attempts_left\n  goque tasks --queue etl --limit 100 --json",
+    ),
+    "batches": Command(
+        "looking", "one row per batch with its counts, newest first", "  goque batches\n  goque batches --owner ann"
+    ),
+    "retry": Command(
+        "changing",
+        "run failed and canceled tasks again",
+        """\
+  goque retry nightly                      what failed or was canceled in my batch "nightly"
+  goque retry ann/nightly 1042             another owner's batch, and a batch by its id
+  goque retry nightly --error-type TimeoutError
+  goque retry --task 1042000000007 --force   a task that is done already""",
+    ),
+    "cancel": Command(
+        "changing",
+        "cancel batches and tasks; code that runs is stopped",
+        "  goque cancel nightly --reason 'wrong input'\n  goque cancel --task 1042000000007 17",
+    ),
+    "pause": Command(
+        "changing",
+        "start nothing more of batches or queues; what runs goes on",
+        "  goque pause nightly\n  goque pause --queue etl reports\n  goque pause --all",
+    ),
+    "resume": Command(
+        "changing",
+        "take back a pause",
+        "  goque resume nightly\n  goque resume --queue etl\n  goque resume --all",
+    ),
+    "migrate": Command(
+        "schema",
+        "bring the database's schema up to this version",
+        """\
+  goque migrate
+  goque migrate --check            change nothing; exit code 1 if something is to be applied
+  goque migrate --sql > goque.sql  all of it as SQL, for psql""",
+    ),
+    "server": Command(
+        "server",
+        "the embedded server: whether it runs, and stopping it",
+        """\
+  goque server status    exit code 0 if it runs, 3 if not
+  goque server stop      ends all connections to it; the data stay""",
+    ),
+    "key": Command(
+        "keys",
+        "show the secret that signs work",
+        """\
+  goque key show             the secret, for GOQUE_SECRET of another client or worker
+  goque key show --results   a key that reads results and cannot submit code""",
+    ),
+    "demo": Command(
+        "demo",
+        "see it work: measure every file of Python's standard library",
+        "  goque demo\n  goque demo --limit 200",
+    ),
+}
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command that these arguments name; its exit code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
+        try:
+            code = _run(argv)
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:
+            # Whoever read has seen enough. What is still buffered must not fail once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE
+        except KeyboardInterrupt as interrupt:
+            _say(str(interrupt) or "interrupted")
+            return INTERRUPTED
+        except UsageError as error:
+            _say(str(error))
+            return WRONG_USE
+        except GoqueError as error:
+            _say(" ".join(str(error).split()))
+            return FAILED
+
+
+class UsageError(InvalidInput):
+    """Arguments that cannot be meant together; the message says which."""
+
+
+def _run(argv: Sequence[str]) -> int:
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    parser, parsers = _parser()
+    if chosen in COMMANDS:
+        module = import_module(f"goque.cli.{COMMANDS[chosen].module}")
+        getattr(module, f"{chosen}_arguments")(parsers[chosen])
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as end:
+        return int(end.code or 0)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return WRONG_USE
+    work: Callable[[argparse.Namespace], int | None] = getattr(module, chosen or "")
+    return work(arguments) or 0
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    parser = argparse.ArgumentParser(
+        prog="goque",
+        description="A task queue on PostgreSQL. Without --dsn and GOQUE_DSN: the embedded server of this user.",
+        epilog="goque COMMAND --help has the options of a command, with examples.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"goque {VERSION}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    parsers = {
+        name: commands.add_parser(
+            name,
+            help=command.summary,
+            description=command.summary[0].upper() + command.summary[1:] + ".",
+            epilog=f"examples:\n{command.examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        for name, command in COMMANDS.items()
+    }
+    return parser, parsers
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    _say(f"warning: {' '.join(str(message).split())}")
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(f"goque: {text}\n")
+    except BrokenPipeError:
+        return
