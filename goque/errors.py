@@ -1,4 +1,4 @@
-"""Every error that goque raises on purpose, as one tree. Not for: errors of user functions, which are raised as themselves.
+"""Every error that goque raises on purpose, as one tree. Not for: errors of user functions, raised as themselves.
 
 GoqueError
 ├── InvalidInput (ValueError)        an argument goque cannot accept
@@ -191,15 +191,15 @@ class HistoryTruncated(UserWarning):
     """A limit cut the frame; the message says how much is missing and which filter helps."""
 
 
-class Cancel(Exception):  # noqa: N818 - a verdict, not an error
+class Cancel(Exception):
     """Raise inside a task: end it as ``canceled``, for this reason."""
 
 
-class GiveUp(Exception):  # noqa: N818 - a verdict, not an error
+class GiveUp(Exception):
     """Raise inside a task: end it as ``attempts_left`` now, whatever attempts remain."""
 
 
-class RetryAfter(Exception):  # noqa: N818 - a verdict, not an error
+class RetryAfter(Exception):
     """Raise inside a task: this attempt failed; run again after ``delay`` (seconds, timedelta or "10m")."""
 
     def __init__(self, delay: float | timedelta | str, message: str = "") -> None:
@@ -207,7 +207,7 @@ class RetryAfter(Exception):  # noqa: N818 - a verdict, not an error
         self.delay = delay
 
 
-class Snooze(Exception):  # noqa: N818 - a verdict, not an error
+class Snooze(Exception):
     """Raise inside a task: not now; run again after ``delay``. Charges no attempt."""
 
     def __init__(self, delay: float | timedelta | str, message: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What all tests share: one server per session, one database per test. A missing server is a failure, never a skip."""
+"""What all tests share: one server per session, one database per test. Missing programs fail in CI."""
 
 from __future__ import annotations
 
@@ -14,9 +14,22 @@ from psycopg.conninfo import make_conninfo
 
 from goque.postgres import embedded, migrations
 from goque.postgres.database import Database
-from tests.servers import temporary_directory
+from tests.servers import missing_programs, temporary_directory
 
 _numbers = count(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With a server given, only what uses it is worth running again. Tests of poolers need their programs."""
+    if os.environ.get("GOQUE_TEST_DSN"):
+        other = [item for item in items if "server_dsn" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=other)
+        items[:] = [item for item in items if item not in other]
+    missing = missing_programs()
+    if missing and not os.environ.get("CI"):
+        for item in items:
+            if "pooled_dsn" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.skip(reason=f"{missing} not installed; CI has it"))
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +79,7 @@ def server_home() -> Iterator[Path]:
 
 @contextmanager
 def _new_database(server_dsn: str, name: str, template: str = "template1") -> Iterator[str]:
+    """A database of this name for the block; its DSN."""
     with psycopg.connect(server_dsn, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
     try:

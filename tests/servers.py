@@ -35,6 +35,16 @@ def programs(major: int) -> Path:
     raise RuntimeError(f"PostgreSQL {major} is not installed. Run: apt-get install postgresql-{major}")
 
 
+def missing_programs() -> str:
+    """What the tests behind a pooler need and this machine lacks, empty if nothing."""
+    oldest = "" if Path("/usr/lib/postgresql/15/bin").is_dir() else "PostgreSQL 15"
+    return " and ".join(filter(None, (oldest, "" if _pgbouncer() else "PgBouncer")))
+
+
+def _pgbouncer() -> str | None:
+    return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
 @contextmanager
 def temporary_directory() -> Iterator[Path]:
     """A short directory that the server's user owns; pytest's own may not be entered by it."""
@@ -85,7 +95,7 @@ def running_server(major: int, *settings: str) -> Iterator[str]:
 @contextmanager
 def running_pooler(dsn: str, *, pool_size: int = 2) -> Iterator[str]:
     """PgBouncer in transaction mode in front of a server; its DSN, for the same database."""
-    pgbouncer = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    pgbouncer = _pgbouncer()
     if pgbouncer is None:
         raise RuntimeError("pgbouncer is not installed. Run: apt-get install pgbouncer")
     target = psycopg.conninfo.conninfo_to_dict(dsn)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from goque.app.local import LocalWorkers, ring_of
+from goque.client.callbacks import Callbacks
 from goque.client.decoding import Decoder
 from goque.client.functions import Functions
 from goque.client.maps import Maps
@@ -47,6 +48,7 @@ class Core:
     singles: Singles
     maps: Maps
     waiting: Waiting
+    callbacks: Callbacks
     decoder: Decoder
     local: LocalWorkers
     read_only: bool
@@ -184,6 +186,7 @@ def make_core(
         raise
     functions = Functions(database, ring, settings.owner)
     waker = Waker(database)
+    waiting = Waiting(database, listen=listen)
     core = Core(
         settings=settings,
         database=database,
@@ -192,7 +195,8 @@ def make_core(
         waker=waker,
         singles=Singles(database, ring, functions, waker, limit=DEFAULT_LIMIT),
         maps=Maps(database, ring, functions, waker, owner=settings.owner, limit=DEFAULT_LIMIT),
-        waiting=Waiting(database, listen=listen),
+        waiting=waiting,
+        callbacks=Callbacks(waiting),
         decoder=Decoder(ring),
         local=LocalWorkers(settings, dsn, workers or 0, listen),
         read_only=read_only,

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from goque.maintenance.bookkeeper import Bookkeeper
 from goque.maintenance.healer import Healer
 from goque.maintenance.promoter import Promoter
-from goque.postgres.database import Database
+from goque.postgres.verbs import Verbs
 
 
 class SharedDuties:
     """Healing, promoting and counting, each in a thread of its own; of all workers one does each at a time."""
 
-    def __init__(self, database: Database, ready: Callable[[], None]) -> None:
+    def __init__(self, database: Verbs, ready: Callable[[], None]) -> None:
         """``ready`` is called when one of them made something ready to be claimed."""
         self._healer = Healer(database, healed=ready)
         self._promoter = Promoter(database, promoted=ready)

@@ -163,8 +163,12 @@ class Queue:
             waiting.append((task, single))
             return task
         stored: Submitted = self._core.singles.store(single, captured.name, options)
+        if stored.is_duplicate:
+            task = Task(self._core, stored.id, is_duplicate=True)
+            self._core.take_up([task._row().lane])
+            return task
         self._core.take_up([stored.lane])
-        return Task(self._core, stored.id, stored.lane, is_duplicate=stored.is_duplicate)
+        return Task(self._core, stored.id, stored.lane)
 
     @contextmanager
     def pipeline(self) -> Iterator[None]:

@@ -42,9 +42,7 @@ def serve(settings: Settings, config: WorkerConfig) -> Served:
         MigrationNeeded: the schema of a shared server is missing, older or newer.
     """
     database, ring = _prepared(settings)
-    worker = Worker(
-        database, ring, replace(config, owner=settings.owner), duties=lambda ready: SharedDuties(database, ready)
-    )
+    worker = Worker(database, ring, replace(config, owner=settings.owner), duties=SharedDuties)
     served = Served()
 
     def stop(number: int) -> None:

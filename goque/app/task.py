@@ -13,12 +13,13 @@ from goque.app.core import Core
 from goque.app.outcomes import Ended, as_they_come, ended
 from goque.app.reasons import nobody_can, waiting_for
 from goque.app.verbs import Changed, retry
-from goque.errors import NotCommitted, NotFound, TaskCanceled
+from goque.errors import NotCommitted, NotFound, ResultUnavailable, TaskCanceled
 from goque.model.identity import batch_of, position_of
 from goque.model.states import Status
+from goque.payload.functions import python_version
 from goque.queries import control, finish, reading
 from goque.queries.moments import Word
-from goque.queries.reading import TaskRow
+from goque.queries.reading import OutcomeRow, RunRow, TaskRow
 
 AWAIT_S = 0.2
 """An awaiting loop wakes at least this often, so that an interrupt of a notebook's cell gets through."""
@@ -32,12 +33,11 @@ class Task:
     """
 
     def __init__(self, core: Core, id: int, lane: int | None = None, *, is_duplicate: bool = False) -> None:
+        """``lane`` is that of a task which this process has just submitted."""
         self._core = core
         self._lane = lane
         self._ended: Ended | None = None
         self._committed = True
-        self._callbacks: list[Callable[[Task], object]] = []
-        self._lock = threading.Lock()
         self.id = id
         self.is_duplicate = is_duplicate
 
@@ -104,15 +104,23 @@ class Task:
         if changed:
             self._core.database.run(finish.share(changed))
             self._core.waker.say(Word.STOP)
+        else:
+            self._row()
         return bool(changed)
 
     def add_done_callback(self, fn: Callable[[Task], object]) -> None:
-        """Call ``fn(task)`` in a thread of its own when it has ended; at once if it has."""
-        with self._lock:
-            self._callbacks.append(fn)
-            if len(self._callbacks) > 1:
-                return
-        threading.Thread(target=self._call_back, name=f"goque-task-{self.id}", daemon=True).start()
+        """Call ``fn(task)`` when it has ended, in a thread that all callbacks of the queue share; soon, if it has."""
+        lane, python = self._facts()
+
+        def call_back(row: OutcomeRow) -> None:
+            if self._ended is None:
+                try:
+                    self._ended = ended(self._core, row, python)
+                except ResultUnavailable:
+                    pass  # result() says so
+            fn(self)
+
+        self._core.callbacks.add(self.id, lane, call_back)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return awaited(lambda stop: self._outcome(None, stop), _unwrapped).__await__()
@@ -167,7 +175,7 @@ class Task:
     @property
     def traceback(self) -> str | None:
         """The traceback of its last run that failed, with the source lines of notebook functions."""
-        run = self._core.database.first(reading.last_run(self._source()))
+        run = self._last_run()
         return None if run is None else run.traceback
 
     @property
@@ -176,7 +184,7 @@ class Task:
         row = self._row()
         if row.log is not None or row.status is Status.DONE:
             return row.log or ""
-        run = self._core.database.first(reading.last_run(self._source()))
+        run = self._last_run()
         return "" if run is None else run.log or ""
 
     @property
@@ -188,15 +196,21 @@ class Task:
     @property
     def run_s(self) -> float | None:
         """Seconds that its last run took, None before it ended."""
-        row = self._row()
-        if row.started_at is None or row.finished_at is None:
+        row: TaskRow | RunRow | None = self._row()
+        if row is not None and (row.started_at is None or row.finished_at is None):
+            row = self._last_run()
+        if row is None or row.started_at is None or row.finished_at is None:
             return None
         return (row.finished_at - row.started_at).total_seconds()
 
     @property
     def worker(self) -> int | None:
-        """The worker that holds it, or that ran it."""
-        return self._row().worker_id
+        """The number of the worker that holds it, or that ran it last."""
+        holder = self._row().worker_id
+        if holder is not None:
+            return holder
+        run = self._last_run()
+        return None if run is None else run.worker_id
 
     def retry(self, *, reset: bool = True, force: bool = False) -> Changed:
         """Run it again: when it failed or was canceled, with ``force`` also when it is done.
@@ -204,9 +218,10 @@ class Task:
         ``reset`` sets its attempts to 0; otherwise one more is allowed.
         """
         changed = retry(self._core, [(self.id, self.id)], reset=reset, force=force)
+        row = self._row()
         if changed:
             self._ended = None
-            self._core.take_up([self._row().lane])
+            self._core.take_up([row.lane])
         return changed
 
     def run_here(self) -> Any:
@@ -226,18 +241,18 @@ class Task:
                 f"task {self.id} is part of a transaction that has not been committed; ask again after it"
             )
         if self._ended is None:
-            row = self._row()
+            lane, python = self._facts()
             warned: list[bool] = []
 
             def tick() -> None:
-                if not warned and (why := nobody_can(self._core, row.lane)) is not None:
+                if not warned and (why := nobody_can(self._core, lane)) is not None:
                     warned.append(True)
                     self._core.say_nobody_can(why)
 
             for found in as_they_come(
-                self._core, [(self.id, self.id)], lambda: (row.lane,), timeout=timeout, stop=stop, tick=patient(tick)
+                self._core, [(self.id, self.id)], lambda: (lane,), timeout=timeout, stop=stop, tick=patient(tick)
             ):
-                self._ended = ended(self._core, found, row.python)
+                self._ended = ended(self._core, found, python)
         if self._ended is None:
             raise CancelledError
         return self._ended
@@ -250,6 +265,16 @@ class Task:
             )
         return row
 
+    def _facts(self) -> tuple[int, str | None]:
+        """Its lane, and the Python version that its function needs."""
+        if self._lane is not None:
+            return self._lane, python_version()
+        row = self._row()
+        return row.lane, row.python
+
+    def _last_run(self) -> RunRow | None:
+        return self._core.database.first(reading.last_run(self._source()))
+
     def _source(self) -> int:
         return self._row().same_as or self.id
 
@@ -260,19 +285,6 @@ class Task:
         args, kwargs = self._core.decoder.arguments(self.id, row.function_hash, row.args)
         batch = self.batch
         return args, ({**self._core.decoder.shared(batch, row.kwargs), **kwargs} if batch is not None else kwargs)
-
-    def _call_back(self) -> None:
-        try:
-            self._outcome(None)
-        except Exception:
-            self._core.log.exception("waiting for task %s on behalf of its callbacks failed", self.id)
-        with self._lock:
-            callbacks, self._callbacks = self._callbacks, []
-        for fn in callbacks:
-            try:
-                fn(self)
-            except Exception:
-                self._core.log.exception("a callback of task %s failed", self.id)
 
 
 def patient(tick: Callable[[], None], seconds: float = 5.0) -> Callable[[], None]:

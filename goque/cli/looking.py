@@ -153,7 +153,7 @@ def _look(arguments: argparse.Namespace, what: str, columns_at: Callable[[dateti
         now = queue.now()
     rows = records(frame)
     if not rows:
-        say(f"no {what}" + (" that match" if len(filters) > 1 else "; q.map(func, items) or goque demo makes some"))
+        say("nothing matches" if len(filters) > 1 else f"no {what} yet; q.map(func, items) or goque demo makes some")
         return
     chosen = [_any_column(name, now) for name in arguments.columns] if arguments.columns else columns_at(now)
     say(table(chosen, rows))

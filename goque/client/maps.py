@@ -174,9 +174,7 @@ class Maps:
         lane = self._database.one(enqueue.lane(new_lane))
         encoder = self._encoder(work, batch, lane, ready)
         if items.instant and items.total is not None:
-            self._send(work, encoder, encoder.chunks(items.calls), supersede)
-            if encoder.total != items.total:
-                raise InvalidInput("the items changed while they were read; pass a copy: q.map(func, list(items))")
+            self._send(work, encoder, encoder.chunks(items.calls), supersede, expected=items.total)
         else:
             with closing(Spool()) as spool:
                 spool.write(encoder.chunks(items.calls))
@@ -184,7 +182,15 @@ class Maps:
         self._share(batch, 0, encoder.total)
         return Mapped(batch, encoder.total, True)
 
-    def _send(self, work: Work, encoder: Encoder, chunks: Iterator[bytes], supersede: int | None) -> None:
+    def _send(
+        self,
+        work: Work,
+        encoder: Encoder,
+        chunks: Iterator[bytes],
+        supersede: int | None,
+        *,
+        expected: int | None = None,
+    ) -> None:
         batch = encoder.shared.batch
         with self._database.transaction() as transaction:
             if supersede is not None:
@@ -205,6 +211,8 @@ class Maps:
                 )
             )
             self._copy(transaction, work, encoder, chunks)
+            if expected not in (None, encoder.total):
+                raise InvalidInput("the items changed while they were read; pass a copy: q.map(func, list(items))")
             transaction.one(enqueue.grow(batch, encoder.total))
 
     def _copy(self, transaction: Transaction, work: Work, encoder: Encoder, chunks: Iterator[bytes]) -> None:
@@ -231,10 +239,12 @@ class Maps:
         followers = transaction.all(enqueue.follow(type_name, first, last))
         if followers and work.options.on_duplicate == "error":
             task, other = followers[0]
+            taken = transaction.one(reading.task(task)).external_id or ""
             raise DuplicateTask(
-                f"{len(followers)} items have an external id that is taken, the first at position {task % SPAN} by "
-                f"task {other}; nothing was stored. on_duplicate='return' lets them share those tasks' outcomes",
-                external_id="",
+                f"{len(followers):,} items have an external id that is taken, the first at position {task % SPAN} "
+                f"({taken!r}) by task {other}; nothing was stored. on_duplicate='return' lets them share those tasks' "
+                "outcomes",
+                external_id=taken,
                 task_id=other,
             )
 

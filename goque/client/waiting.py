@@ -87,6 +87,10 @@ class Waiting:
                 self._wait(known, before, min(max(pause, 10 * cost), left))
                 pause = min(pause * 2, longest)
 
+    def look_now(self) -> None:
+        """Have every waiter look at once, and see whether it was asked to stop."""
+        self._on_gap()
+
     def close(self) -> None:
         """Stop listening."""
         if self._listener is not None:

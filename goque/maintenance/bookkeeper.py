@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goque.postgres.database import Database
+from goque.postgres.verbs import Verbs
 from goque.queries import upkeep
 from goque.service import Service
 
@@ -10,7 +10,7 @@ from goque.service import Service
 class Bookkeeper(Service):
     """Folds more often the more there is to fold."""
 
-    def __init__(self, database: Database, *, interval: float = 10.0) -> None:
+    def __init__(self, database: Verbs, *, interval: float = 10.0) -> None:
         super().__init__("bookkeeper", interval=interval, jitter=0.3)
         self._database = database
 

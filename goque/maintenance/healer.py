@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from goque.model.states import FINAL
-from goque.postgres.database import Database
+from goque.postgres.verbs import Verbs
 from goque.queries import enqueue, finish, upkeep
 from goque.queries.moments import Word, channel
 from goque.service import Service
@@ -18,9 +18,7 @@ log = logging.getLogger("goque.maintenance")
 class Healer(Service):
     """Works through the claims of workers that are gone. Looks now and then, and at once when it is woken."""
 
-    def __init__(
-        self, database: Database, *, interval: float = 15.0, healed: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, database: Verbs, *, interval: float = 15.0, healed: Callable[[], None] = lambda: None) -> None:
         """``healed`` is called when something became ready."""
         super().__init__("healer", interval=interval, jitter=0.2)
         self._database = database

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from goque.postgres.database import Database
+from goque.postgres.verbs import Verbs
 from goque.queries import enqueue, upkeep
 from goque.queries.moments import Word, channel
 from goque.service import Service
@@ -18,7 +18,7 @@ class Promoter(Service):
     """Sleeps until the next task is due; ``wake`` it when one was added."""
 
     def __init__(
-        self, database: Database, *, longest: float = LONGEST, promoted: Callable[[], None] = lambda: None
+        self, database: Verbs, *, longest: float = LONGEST, promoted: Callable[[], None] = lambda: None
     ) -> None:
         """``promoted`` is called when something became ready."""
         super().__init__("promoter", interval=longest, jitter=0.0)

@@ -1,4 +1,4 @@
-"""The options of a task, once: what ``q.options(...)`` and ``q.map(..., **options)`` take. Not for: options of workers."""
+"""The options of a task, once: what ``q.options(...)`` and ``q.map(..., **options)`` take. Not for: worker options."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Options:
     """A run that takes longer is stopped, and counts as an attempt."""
     max_attempts: int = 3
     retry: Any = None
-    """``Fixed``, ``Exponential``, ``Fibonacci``, a list of delays, or a callable ``(attempt, error) -> delay | None``."""
+    """``Fixed``, ``Exponential``, ``Fibonacci``, a list of delays, or ``(attempt, error) -> delay | None``."""
     retry_on: Sequence[type[BaseException]] | None = None
     """Retry these exceptions only."""
     give_up_on: Sequence[type[BaseException]] = ()

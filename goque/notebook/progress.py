@@ -91,10 +91,11 @@ def in_notebook() -> bool:
 
 
 class Line:
-    """One line of a terminal, written over and over."""
+    """One line of a terminal, written over and over; a note gets a line of its own above it, once."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._noted = ""
 
     def show(self, view: View) -> None:
         """Replace what the line says."""
@@ -105,6 +106,9 @@ class Line:
         self._write(view, "\n")
 
     def _write(self, view: View, end: str) -> None:
+        if view.note and view.note != self._noted:
+            self._noted = view.note
+            self._stream.write(f"\r{view.note}\x1b[K\n")
         width = shutil.get_terminal_size().columns
         # Erased to its end: the terminal may have become narrower, or the text shorter.
         self._stream.write(f"\r{text.line(view, width)}\x1b[K{end}")

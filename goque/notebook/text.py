@@ -11,7 +11,7 @@ _SHORTEST_BAR = 8
 
 
 def line(view: View, width: int = 100) -> str:
-    """The bar, and as much of the rest as fits: ``[#####-----]  52%  5,230/10,000  412/s  eta 12 s  3 failed``."""
+    """Bar and facts, cut to fit: ``[#####-----]  52%  5,230/10,000  412/s  eta 12 s  3 failed``. Without the note."""
     facts = [f"{view.percent:3d}%", f"{view.ended:,}/{view.total:,}"]
     if view.complete:
         if view.elapsed is not None:
@@ -24,8 +24,6 @@ def line(view: View, width: int = 100) -> str:
     for status, word in ((Status.ATTEMPTS_LEFT, "failed"), (Status.ERROR, "to retry"), (Status.CANCELED, "canceled")):
         if number := view.counts.get(status, 0):
             facts.append(f"{number:,} {word}")
-    if view.note:
-        facts.append(view.note)
     text = "  ".join(facts)
     room = min(BAR, max(_SHORTEST_BAR, width - len(text) - 5))
     filled = int(view.fraction * room)

@@ -159,7 +159,7 @@ def encoded_size(obj: Any, limit: int) -> int:
     return sink.size
 
 
-class _TooMuch(Exception):  # noqa: N818 - a signal inside this module
+class _TooMuch(Exception):
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(size, limit)
         self.size = size

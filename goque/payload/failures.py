@@ -26,7 +26,7 @@ EXCEPTION_LIMIT = 1024 * 1024
 _OWN_FOLDER = str(Path(__file__).parents[1]) + os.sep
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - shown as the cause of an error, never raised
+class RemoteTraceback(Exception):
     """The traceback of another process, as the ``__cause__`` of the exception that ended there."""
 
     def __init__(self, text: str) -> None:

@@ -53,6 +53,8 @@ PINNED = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }
+# Without statistics a bitmap is made of a batch's whole range of ids and sorted, for each step that wants the next few.
+FREE = {"enable_bitmapscan": "off"}
 _WAIT_FOR_CONNECTION = 30.0
 
 
@@ -82,14 +84,14 @@ class Profile:
     def session_settings(self) -> dict[str, str]:
         """What the server is told at connect."""
         reading = {"default_transaction_read_only": "on"} if self.read_only else {}
-        return LIMITS | _FORMS | reading | (PINNED if self.planner == "pinned" else {})
+        return LIMITS | _FORMS | reading | (PINNED if self.planner == "pinned" else FREE)
 
     def transaction_settings(self) -> dict[str, str]:
         """What each transaction begins with; empty where the session has it already."""
         if not self.pooler:
             return {}
         reading = {"transaction_read_only": "on"} if self.read_only else {}
-        return reading | LIMITS | (PINNED if self.planner == "pinned" else {})
+        return reading | LIMITS | (PINNED if self.planner == "pinned" else FREE)
 
 
 def connect(profile: Profile) -> Connection:

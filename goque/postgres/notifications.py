@@ -120,5 +120,6 @@ class Listener(Service):
         reading, writing = os.pipe()
         for end in (reading, writing):
             os.set_blocking(end, False)
-            weakref.finalize(self, os.close, end)
+            # Not at exit: whoever stops the listener then still rings.
+            weakref.finalize(self, os.close, end).atexit = False
         return reading, writing

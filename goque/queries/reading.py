@@ -397,6 +397,9 @@ class RunRow(NamedTuple):
     error: str | None
     traceback: str | None
     log: str | None
+    worker_id: int | None
+    started_at: datetime | None
+    finished_at: datetime | None
 
 
 @template(read=RunRow._make)
@@ -410,6 +413,9 @@ def _last_run() -> Query[Any]:
             RUN.error,
             RUN.traceback,
             RUN.log,
+            RUN.worker_id,
+            RUN.started_at,
+            RUN.finished_at,
         )
         .from_(RUN)
         .where(RUN.task_id == Bind("id", BIGINT))

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 
 from goque.model.eligibility import Eligibility
 from goque.payload.keys import KeyKind, KeyRing
-from goque.postgres.database import Database
+from goque.postgres.database import Dedicated
 from goque.queries import claim, workers
 from goque.version import VERSION
-from goque.worker.courier import LONGEST_LOOK, Courier, Me
-from goque.worker.desk import Desk
+from goque.worker.claimer import LONGEST_LOOK, Claimer
+from goque.worker.completer import Completer
+from goque.worker.desk import Desk, Me
 from goque.worker.dispatcher import Dispatcher
 from goque.worker.heartbeat import Heartbeat
 from goque.worker.jobs import MIB, PoolKind
@@ -72,7 +73,8 @@ class WorkerConfig:
 class Crew:
     """The parts of a worker, made and started together."""
 
-    database: Database
+    writing: Dedicated
+    asking: Dedicated
     ring: KeyRing
     config: WorkerConfig
     on_lost: Callable[[], None]
@@ -80,7 +82,8 @@ class Crew:
     on_delayed: Callable[[], None]
     me: Me = field(init=False)
     desk: Desk = field(init=False)
-    courier: Courier = field(init=False)
+    claimer: Claimer = field(init=False)
+    completer: Completer = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     heartbeat: Heartbeat = field(init=False)
 
@@ -99,7 +102,7 @@ class Crew:
         roster = Roster(config.slots)
         ledger = Ledger(self.ring)
         programs = Programs(
-            self.ring, lambda lanes: self.database.all(claim.programs(lanes)), result_limit=config.result_limit
+            self.ring, lambda lanes: self.asking.all(claim.programs(lanes)), result_limit=config.result_limit
         )
         pool = Pool(
             config.slots,
@@ -110,21 +113,28 @@ class Crew:
             max_memory=config.max_memory,
         )
         self.dispatcher = Dispatcher(pool, self.desk, roster, programs, ledger)
-        self.courier = Courier(
-            self.database,
+        self.completer = Completer(
+            self.writing,
+            self.me,
+            self.desk,
+            roster,
+            ledger,
+            stop_running=self.dispatcher.stop_running,
+            give_way=self.dispatcher.give_way,
+            delayed=self.on_delayed,
+        )
+        self.claimer = Claimer(
+            self.asking,
             self.me,
             self.desk,
             roster,
             programs,
             ledger,
             wake_dispatcher=pool.wake,
-            stop_running=self.dispatcher.stop_running,
-            give_way=self.dispatcher.give_way,
-            delayed=self.on_delayed,
             longest_look=LONGEST_LOOK if config.listen else LONGEST_LOOK / 6,
         )
         self.heartbeat = Heartbeat(
-            self.database,
+            self.asking,
             self.me,
             self.desk,
             count_running=self.dispatcher.count_running,
@@ -133,7 +143,7 @@ class Crew:
             on_silence=self._on_silence,
         )
         pool.start()
-        for service in (self.dispatcher, self.courier, self.heartbeat):
+        for service in (self.dispatcher, self.completer, self.claimer, self.heartbeat):
             service.start()
         log.info(
             "worker %s on %s: %s %s slots, Python %s",
@@ -148,11 +158,12 @@ class Crew:
         """Serve these lanes as well."""
         known = set(self.me.eligibility.lanes or ())
         self.me.eligibility = replace(self.me.eligibility, lanes=sorted(known | set(lanes)))
-        self.courier.look_again()
+        self.claimer.look_again()
 
     def stop_claiming(self) -> None:
         """Take nothing more, and hand back what has not begun."""
-        self.courier.claiming = False
+        self.claimer.claiming = False
+        self.claimer.wake()
         self.dispatcher.retire()
 
     def wait_until_idle(self, until: float) -> bool:
@@ -168,28 +179,30 @@ class Crew:
     def close(self, *, orderly: bool) -> None:
         """End all parts. ``orderly``: what we held has been handed back, and the database is told so."""
         self.heartbeat.stop()
+        self.claimer.stop()
         self.dispatcher.stop()
         self.dispatcher.join(10.0)
         if orderly:
             self.wait_until_idle(time.monotonic() + 5.0)
-        self.courier.stop()
-        self.courier.join(10.0)
+        self.completer.stop()
+        self.completer.join(10.0)
+        self.claimer.join(10.0)
         self.heartbeat.join(10.0)
         if orderly:
             statements = [workers.finish(self.me.id)]
             if self.desk.idle:
                 statements.append(workers.drop_claims(self.me.id))
-            self.database.pipeline(statements)
+            self.asking.pipeline(statements)
 
     def _on_silence(self, silent: bool) -> None:
         if silent:
             log.warning("no heartbeat could be written for a lease: starting nothing until one can")
-        self.courier.suspended = self.dispatcher.suspended = silent
-        self.courier.look_again()
+        self.claimer.suspended = self.dispatcher.suspended = silent
+        self.claimer.look_again()
 
     def _register(self) -> int:
         config = self.config
-        return self.database.one(
+        return self.asking.one(
             workers.register(
                 host=socket.gethostname(),
                 pid=os.getpid(),

@@ -1,7 +1,7 @@
 """Everything a worker holds, under one lock: what is ready to be run, what runs, what has ended and is not yet written.
 
-Not for: deciding (``courier``, ``dispatcher``) or doing (``pool``). The courier brings tasks and takes outcomes away;
-the dispatcher takes tasks and brings outcomes. Neither waits for the other while it holds the lock.
+Not for: deciding (``claimer``, ``dispatcher``, ``completer``) or doing (``pool``). The claimer brings tasks, the
+dispatcher takes them and brings outcomes, the completer takes those. None waits for another while it holds the lock.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from goque.model.eligibility import Eligibility
 from goque.model.outcomes import Outcome
 
-
+LOW = 64
+"""With fewer tasks ready than this, the claimer is told that there is room."""
 WORTH_WRITING = 256
 """Outcomes that are written without waiting for more."""
 
@@ -62,12 +64,23 @@ class Ended:
     at: float = field(default_factory=time.monotonic)
 
 
+@dataclass(slots=True)
+class Me:
+    """Who this worker is to the database. A worker that was declared lost registers anew and gets another id."""
+
+    id: int
+    eligibility: Eligibility
+
+
 class Desk:
     """The tasks in a worker's hands. All methods may be called from any thread."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
-        """Notified when the courier has something to do."""
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)
+        """Notified when the completer has something to write."""
+        self.room = threading.Condition(lock)
+        """Notified when the claimer may have room for more."""
         self._held: dict[int, Held] = {}
         self._ready: deque[Held] = deque()
         self._ended: list[Ended] = []
@@ -76,7 +89,7 @@ class Desk:
         self._claims: Counter[int] = Counter()
         self._closed_claims: list[int] = []
 
-    # the courier's side
+    # the claimer's and the completer's side
 
     def claimed(self, tasks: Iterable[Held]) -> None:
         """Take in what a claim brought; it is ready once ``make_ready`` says so."""
@@ -96,7 +109,7 @@ class Desk:
         with self.changed:
             before = len(self._ended)
             self._ended.extend(outcomes)
-            # Waking the courier for each of them would cost more than writing them.
+            # Waking the completer for each of them would cost more than writing them.
             if not before or len(self._ended) >= WORTH_WRITING:
                 self.changed.notify_all()
 
@@ -127,6 +140,8 @@ class Desk:
                 if not self._claims[held.claim]:
                     del self._claims[held.claim]
                     self._closed_claims.append(held.claim)
+            if len(self._ready) < LOW:
+                self.room.notify_all()
 
     def unwritten(self, ended: list[Ended], unstarted: list[Held], claims: list[int]) -> None:
         """Could not be written; they come first next time."""
@@ -150,6 +165,8 @@ class Desk:
                 taken.append(self._ready.popleft())
                 if taken[-1].alone:
                     break
+            if len(self._ready) < LOW:
+                self.room.notify_all()
             return taken
 
     def next_lane(self) -> int | None:

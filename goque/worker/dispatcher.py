@@ -1,4 +1,4 @@
-"""Between desk and pool: gives slots what they can take, takes what comes of it. Not for: SQL (``courier``)."""
+"""Between desk and pool: gives slots what they can take, takes what comes of it. Not for: SQL (``completer``)."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ class Dispatcher(Service):
             self._pool.stop(slot, task, why)
 
     def _observe(self) -> None:
-        """Note what has been running for a while, for the courier to mark and to show."""
+        """Note what has been running for a while, for the completer to mark and to show."""
         now = time.monotonic()
         take_logs = now - self._logged_at >= LOG_S
         if take_logs:

@@ -37,11 +37,11 @@ class Death(NamedTuple):
     max_rss: int
 
 
-class NurseryLost(GoqueError):  # noqa: N818 - an event, with its remedy
+class NurseryLost(GoqueError):
     """The nursery ended, and all children with it."""
 
 
-class NotBorn(GoqueError):  # noqa: N818 - an event, with its remedy
+class NotBorn(GoqueError):
     """The system refused another process."""
 
 
@@ -116,7 +116,7 @@ class Hatchery:
         """Kill a child, if it still lives."""
         try:
             wire.send(self.socket, {"kill": pid})
-        except OSError as error:
+        except (OSError, NurseryLost) as error:
             log.debug("no nursery to kill child %s: %s", pid, error)
 
     def read(self) -> list[Death]:
@@ -131,6 +131,11 @@ class Hatchery:
             except OSError as error:
                 raise NurseryLost("the process that starts the children is gone") from error
         return self.heard()
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a nursery."""
+        return self._link is not None
 
     @property
     def has_news(self) -> bool:

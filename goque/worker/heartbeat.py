@@ -10,11 +10,10 @@ import logging
 import time
 from collections.abc import Callable
 
-from goque.postgres.database import Database
+from goque.postgres.verbs import Verbs
 from goque.queries import workers
 from goque.service import Service
-from goque.worker.courier import Me
-from goque.worker.desk import Desk
+from goque.worker.desk import Desk, Me
 
 log = logging.getLogger("goque.worker")
 
@@ -27,7 +26,7 @@ class Heartbeat(Service):
 
     def __init__(
         self,
-        database: Database,
+        database: Verbs,
         me: Me,
         desk: Desk,
         *,

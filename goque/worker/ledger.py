@@ -1,4 +1,4 @@
-"""What the database is told about runs: outcomes as rows, sealed. Not for: telling it (``courier``)."""
+"""What the database is told about runs: outcomes as rows, sealed. Not for: telling it (``completer``)."""
 
 from __future__ import annotations
 
@@ -102,6 +102,14 @@ class Ledger:
             max_rss_mb=outcome.max_rss / MIB if began and outcome.max_rss else None,
             log=storable(outcome.log) or None,
         )
+
+    def last_words(self, ended: Iterable[Ended]) -> list[Report]:
+        """Checkpoints of runs that ended before they could be reported: the next attempt begins there."""
+        return [
+            Report(held.id, held.run, None, self._checkpoints.seal(context_of(held.id), held.new_checkpoint), None)
+            for held in (one.held for one in ended)
+            if held.new_checkpoint is not None
+        ]
 
     def news(self, held: Iterable[Held]) -> list[Report]:
         """What running tasks have told since the last time."""

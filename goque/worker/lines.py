@@ -22,6 +22,8 @@ _ATOMIC = 512
 """Bytes that every POSIX system writes to a pipe as a whole, so that no reader meets half a token."""
 _READ = 1 << 18
 _READS_AT_A_TIME = 16
+_WORTH_ANOTHER = 1 << 14
+"""After reading less than this the pipe is most likely empty, and asking again costs as much as some replies."""
 _LONGEST_LOG = capture.LONGEST + 1024
 
 
@@ -167,6 +169,8 @@ class Line:
                 rest = whole[self._parse(whole, events) :]
                 self._pieces = [rest] if rest else []
                 self._have = len(rest)
+            if len(data) < _WORTH_ANOTHER:
+                return True
         return True
 
     def _parse(self, data: bytes, events: list[Event]) -> int:
@@ -257,8 +261,9 @@ class Line:
     def close(self) -> None:
         """Give up all descriptors."""
         self.finish()
-        for descriptor in (self.replies, self.tokens, self._token_end, self.log, *self._only_childs):
+        for descriptor in (self.replies, self.tokens, self._token_end, self.log):
             os.close(descriptor)
+        self.handed_over()
 
 
 def stopped(why: Why, times: Outcome, attempt: int) -> Outcome:

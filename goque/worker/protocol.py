@@ -35,7 +35,7 @@ _KINDS = frozenset({"error", "canceled", "snoozed", "gave_up", "unloadable"})
 _TEXTS = {"error_type": 500, "message": 100_000, "traceback": 200_000, "user_frame": 1000, "args_repr": 1000}
 
 
-class Malformed(Exception):  # noqa: N818 - never leaves the pool
+class Malformed(Exception):
     """A child sent what no child sends."""
 
 

@@ -1,4 +1,4 @@
-"""Which lanes have work for this worker, and how much to ask of each. Not for: asking (``worker.courier``).
+"""Which lanes have work for this worker, and how much to ask of each. Not for: asking (``worker.claimer``).
 
 A worker serves its queues in turn and, within a queue, the lanes of the highest priority in equal shares, so that a
 map of ten items ends while one of a million runs. It holds no more than about ``HORIZON`` seconds of work, measured by

@@ -39,7 +39,7 @@ class Answered(Interrupted):
     """A coroutine that was cancelled, and has cleaned up after itself."""
 
 
-class _Unloadable(Exception):  # noqa: N818 - a signal inside this module
+class _Unloadable(Exception):
     """What travels needs a module that this machine lacks."""
 
 

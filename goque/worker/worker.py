@@ -12,6 +12,7 @@ from goque.errors import DatabaseUnavailable
 from goque.payload.keys import KeyRing
 from goque.postgres.database import Database
 from goque.postgres.notifications import Listener
+from goque.postgres.verbs import Verbs
 from goque.queries import claim
 from goque.queries.moments import Word, channel
 from goque.service import Service
@@ -43,9 +44,9 @@ class Worker:
         ring: KeyRing,
         config: WorkerConfig,
         *,
-        duties: Callable[[Callable[[], None]], Duties],
+        duties: Callable[[Verbs, Callable[[], None]], Duties],
     ) -> None:
-        """``duties`` makes the shared duties, given what to call when they made something ready."""
+        """``duties`` makes the shared duties, given a connection and what to call when they made something ready."""
         self._database = database
         self._ring = ring
         self._config = config
@@ -54,7 +55,10 @@ class Worker:
         self._lost = threading.Event()
         self._bell = threading.Event()
         self._lanes: set[int] = set(config.lanes or ())
-        self._duties = duties(self._something_is_ready)
+        # Three connections whatever the concurrency: one writes outcomes, one does all the rest, one listens.
+        self._writing = database.dedicated("pinned")
+        self._asking = database.dedicated("pinned")
+        self._duties = duties(self._asking, self._something_is_ready)
         self._listener: Service | None = None
         self._crew: Crew | None = None
         self.ended_because = ""
@@ -84,7 +88,7 @@ class Worker:
         self._duties.start()
         began = idle_since = time.monotonic()
         if self._config.max_runtime is not None:
-            self._crew.courier.ends_at = began + self._config.max_runtime
+            self._crew.claimer.ends_at = began + self._config.max_runtime
         try:
             while not self._stop.is_set():
                 self._bell.wait(LOOK_S)
@@ -92,7 +96,7 @@ class Worker:
                 if self._lost.is_set():
                     self._begin_anew()
                 now = time.monotonic()
-                if not self._crew.desk.idle or not self._crew.courier.looked_in_vain:
+                if not self._crew.desk.idle or not self._crew.claimer.looked_in_vain:
                     idle_since = now
                 if reason := self._reason_to_end(began, idle_since, now):
                     self.ended_because = reason
@@ -109,7 +113,7 @@ class Worker:
         assert crew is not None
         if config.max_runtime is not None and now - began >= config.max_runtime - config.grace:
             return "max-runtime is over"
-        if config.max_tasks is not None and crew.courier.written >= config.max_tasks:
+        if config.max_tasks is not None and crew.completer.written >= config.max_tasks:
             return "max-tasks were run"
         if config.idle_exit is not None and now - idle_since >= config.idle_exit:
             return "idle"
@@ -120,7 +124,7 @@ class Worker:
     def _nothing_left(self) -> bool:
         assert self._crew is not None
         try:
-            new, processing, failed = self._database.one(claim.unfinished(self._crew.me.eligibility))
+            new, processing, failed = self._asking.one(claim.unfinished(self._crew.me.eligibility))
             return not (new or processing or failed)
         except DatabaseUnavailable:
             return False
@@ -129,7 +133,13 @@ class Worker:
 
     def _make_crew(self) -> Crew:
         crew = Crew(
-            self._database, self._ring, self._config, self._on_lost, self._on_others_lost, self._duties.look_when_due
+            self._writing,
+            self._asking,
+            self._ring,
+            self._config,
+            self._on_lost,
+            self._on_others_lost,
+            self._duties.look_when_due,
         )
         if self._config.lanes is not None:
             crew.serve(sorted(self._lanes))
@@ -143,7 +153,7 @@ class Worker:
         old.desk.forget()
         old.close(orderly=False)
         self._crew = self._make_crew()
-        self._crew.courier.ends_at = old.courier.ends_at
+        self._crew.claimer.ends_at = old.claimer.ends_at
 
     def _end(self) -> None:
         """Stop claiming and hand back what has not begun; wait; stop what still runs and hand it back; leave."""
@@ -164,6 +174,8 @@ class Worker:
             crew.close(orderly=True)
         except DatabaseUnavailable as error:
             log.warning("the database is away: what was held here will be freed as lost (%s)", error)
+        self._writing.close()
+        self._asking.close()
         log.info("worker %s ended: %s", crew.me.id, self.ended_because)
 
     # What is heard
@@ -180,7 +192,7 @@ class Worker:
         elif payload.startswith(Word.DUE):
             self._duties.look_when_due()
         elif payload.startswith(Word.STOP) and self._crew is not None:
-            self._crew.courier.watch_now()
+            self._crew.completer.watch_now()
 
     def _on_gap(self) -> None:
         self._something_is_ready()
@@ -188,7 +200,7 @@ class Worker:
 
     def _something_is_ready(self) -> None:
         if self._crew is not None:
-            self._crew.courier.look_again()
+            self._crew.claimer.look_again()
 
     def _on_lost(self) -> None:
         self._lost.set()

@@ -46,7 +46,7 @@ def test_a_view_is_declared_as_it_is(database: Database, view: Table) -> None:
     assert [column[:2] for column in declared(view)] == [column[:2] for column in catalog(database, view)]
 
 
-@pytest.mark.parametrize("kind, module", [("r", tables), ("v", views)])
+@pytest.mark.parametrize(("kind", "module"), [("r", tables), ("v", views)])
 def test_nothing_in_the_schema_is_undeclared(database: Database, kind: str, module: Any) -> None:
     text = "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 'goque'::regnamespace AND relkind = %(kind)s"
     found = {name for (name,) in database.all(Statement(text, {"kind": kind}, tuple, "relations"))}

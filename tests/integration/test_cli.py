@@ -137,7 +137,7 @@ def test_filters_and_order_are_those_of_the_library(worked: Run) -> None:
     waiting = json.loads(good(worked("tasks", "--queue", "etl", "--json")))
     assert [row["external_id"] for row in waiting] == ["order-1"]
     assert json.loads(good(worked("batches", "--batch", "ann/nightly", "--json")))[0]["done"] == 40
-    assert good(worked("history", "--batch", "nosuch")) == "no history that match\n"
+    assert good(worked("history", "--batch", "nosuch")) == "nothing matches\n"
     assert "error" in remedy(worked("history", "--status", "erro"))
 
 

@@ -189,6 +189,34 @@ def test_concurrent_extensions_add_each_item_once(alone: Queue, stored: Stored) 
     assert alone.batch("n").inputs() == list(range(100))
 
 
+def test_concurrent_replacements_leave_one_batch(alone: Queue) -> None:
+    alone.map(double, [0], name="n")
+    barrier = threading.Barrier(4)
+    found: list[Any] = []
+
+    def call() -> None:
+        barrier.wait()
+        try:
+            found.append(alone.map(double, [1, 2], name="n", on_change="replace").id)
+        except BaseException as error:
+            found.append(error)
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [alone.batch("n").id] * 4
+
+
+def test_a_canceled_batch_that_is_extended_runs_the_new_items(q: Queue) -> None:
+    batch = q.options(delay="1h").map(double, [1], name="cut short")
+    batch.cancel("not now")
+    grown = q.map(double, [1, 2], name="cut short", on_change="extend")
+    assert grown[1].result(timeout=20) == 4
+    assert grown[0].status is Status.CANCELED
+
+
 CELL = """
 import json, sys
 from goque import Queue

@@ -98,6 +98,14 @@ def test_a_terminal_has_one_line_that_changes() -> None:
     assert stream.getvalue().count("\r") == 3
 
 
+def test_a_note_stands_above_the_line_of_a_terminal_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "STUCK_S", 0.0)
+    stream = Terminal()
+    progress.follow(Counts(0, 0, 1, 4), "batch 7", lambda: "no worker is alive", progress.screen_here(stream))
+    assert stream.getvalue().count("no worker is alive") == 1
+    assert stream.getvalue().startswith("\rno worker is alive\x1b[K\n\r[")
+
+
 def test_a_log_gets_a_line_at_the_end_and_few_before() -> None:
     stream = io.StringIO()
     progress.follow(Counts(0, 1, 2, 3, 4), "batch 7", screen=progress.screen_here(stream))

@@ -1,8 +1,8 @@
-"""Between desk and database: writes outcomes and brings work in one round trip. Not for: running tasks (``pool``).
+"""Writes outcomes, and what else the database must hear of held tasks. Not for: bringing work (``claimer``).
 
-One turn is one transaction: what has ended, what has begun, what is handed back, and the next claim. A turn whose
-answer was lost is repeated: the fence makes a second writing of an outcome harmless, and tasks that were claimed
-without our hearing of it are found by the claim's own record and handed back.
+One turn is one transaction: what has ended, what has begun, what is handed back. A turn whose answer was lost is
+repeated, and the fence makes a second writing of an outcome harmless. An outcome that matched no row is looked at: its
+task was canceled (then its row is freed), or somebody has the row locked (then it comes again), or it is not ours.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from goque.errors import DatabaseError, DatabaseUnavailable, KeyMissing, SignatureInvalid
-from goque.model.eligibility import EVERY_QUEUE, Eligibility
+from goque.errors import DatabaseError, DatabaseUnavailable
+from goque.model.eligibility import EVERY_QUEUE
 from goque.model.outcomes import Outcome
-from goque.postgres.database import Database
-from goque.queries import claim, finish, reading, workers
+from goque.postgres.database import Dedicated
+from goque.queries import claim, finish, reading
 from goque.queries.moments import channel
 from goque.service import Service
 from goque.sql import Statement
-from goque.worker.desk import WORTH_WRITING, Desk, Ended, Held
+from goque.worker.desk import WORTH_WRITING, Desk, Ended, Held, Me
 from goque.worker.jobs import Why
 from goque.worker.ledger import Ledger
-from goque.worker.programs import Programs
-from goque.worker.roster import Ask, Roster
+from goque.worker.roster import Roster
 
 log = logging.getLogger("goque.worker")
 
@@ -39,18 +38,6 @@ WATCH_S = 0.7
 """How often it is asked whether something that is held was canceled or paused."""
 TELL_S = 0.02
 """Least time between two notifications about the same lane."""
-MOST_TO_WRITE = 4_096
-"""With so many outcomes unwritten, nothing more is claimed."""
-LARGE_AT_ONCE = 32 * 1024 * 1024
-SHORTEST_LOOK, LONGEST_LOOK = 0.02, 3.0
-
-
-@dataclass(slots=True)
-class Me:
-    """Who this worker is to the database. A worker that was declared lost registers anew and gets another id."""
-
-    id: int
-    eligibility: Eligibility
 
 
 @dataclass(slots=True)
@@ -65,68 +52,41 @@ class _Turn:
         self.handlers.append(handler)
 
 
-class Courier(Service):
-    """Carries tasks from the database to the desk and outcomes back. Belongs to one thread but for ``look_again``."""
+class Completer(Service):
+    """Carries outcomes from the desk to the database."""
 
     def __init__(
         self,
-        database: Database,
+        connection: Dedicated,
         me: Me,
         desk: Desk,
         roster: Roster,
-        programs: Programs,
         ledger: Ledger,
         *,
-        wake_dispatcher: Callable[[], None],
         stop_running: Callable[[Sequence[int], Why], None],
         give_way: Callable[[Sequence[int]], None],
         delayed: Callable[[], None] = lambda: None,
-        longest_look: float = LONGEST_LOOK,
     ) -> None:
         """``stop_running`` takes ids of canceled tasks, ``give_way`` lanes whose buffered tasks go back.
 
         ``delayed`` is called when a task was written that waits for its time.
         """
-        super().__init__("courier", interval=0.0, jitter=0.0)
-        self._connection = database.dedicated("pinned")
-        self._channel = channel(database.schema)
+        super().__init__("completer", interval=0.0, jitter=0.0)
+        self._connection = connection
+        self._channel = channel(connection.schema)
         self._me = me
         self._desk = desk
         self._roster = roster
-        self._programs = programs
         self._ledger = ledger
-        self._wake_dispatcher = wake_dispatcher
         self._stop_running = stop_running
         self._give_way = give_way
         self._delayed = delayed
-        self._longest_look = longest_look
-        self.claiming = True
-        self.ends_at: float | None = None
-        """``time.monotonic()`` at which this worker must be gone: what may run for longer is left to others."""
-        self.suspended = False
-        """Claims nothing while our own heartbeat cannot be written."""
-        self.looked_in_vain = 0
-        """Looks for work in a row that found none."""
         self.written = 0
         """Runs whose outcome was written."""
-        self._look_at = 0.0
-        self._look_pause = SHORTEST_LOOK
-        self._look_wanted = True
-        self._look_cost = 0.0
-        self._looked_at = 0.0
         self._tick_at = 0.0
         self._watch_at = 0.0
-        self._number = int(time.time() * 1000)
-        self._in_doubt = False
         self._untold: set[int] = set()
         self._told_at = 0.0
-        self._large: list[Held] = []
-
-    def look_again(self) -> None:
-        """There may be new work. From any thread."""
-        with self._desk.changed:
-            self._look_wanted = True
-            self._desk.changed.notify_all()
 
     def watch_now(self) -> None:
         """Something was canceled or paused. From any thread."""
@@ -139,9 +99,6 @@ class Courier(Service):
         with self._desk.changed:
             self._desk.changed.notify_all()
 
-    def on_stop(self) -> None:
-        self._connection.close()
-
     def run_once(self) -> float | None:
         with self._desk.changed:
             while not self.stopping.is_set() and (pause := self._pause()) > 0:
@@ -149,14 +106,12 @@ class Courier(Service):
         self.turn()
         return 0.0
 
-    # When
-
     def _pause(self) -> float:
-        """Seconds until there is something to do; 0 or less for now."""
+        """Seconds until there is something to write; 0 or less for now."""
         now = time.monotonic()
         waiting, since = self._desk.to_write()
-        _, _, held = self._desk.load()
-        if waiting >= WORTH_WRITING or self._in_doubt or (self._large and self._starving()):
+        held = self._desk.load()[2]
+        if waiting >= WORTH_WRITING:
             return 0.0
         due = now + 60.0
         if waiting:
@@ -165,42 +120,10 @@ class Courier(Service):
             due = min(due, self._told_at + TELL_S)
         if held:
             due = min(due, self._tick_at)
-        if self._may_claim():
-            if not self._roster.empty:
-                if self._asks():
-                    return 0.0
-            elif self._look_wanted:
-                due = min(due, self._looked_at + self._rest())
-            else:
-                due = min(due, self._look_at)
         return due - now
 
-    def _rest(self) -> float:
-        """Least time between two looks: looking may take a twentieth of the time at most."""
-        return max(0.002, 20 * self._look_cost) if self._look_cost > 0.001 else 0.0
-
-    def _may_claim(self) -> bool:
-        return self.claiming and not self.suspended and self._desk.load()[2] < MOST_TO_WRITE
-
-    def _starving(self) -> bool:
-        return self._desk.load()[0] == 0
-
-    def _asks(self) -> list[Ask]:
-        ready, waiting, held = self._desk.load()
-        active = held - waiting
-        free = max(0, self._roster.slots - active)
-        asks = self._roster.asks(self._desk.by_lane(), free)
-        wanted = sum(ask.want for ask in asks)
-        # Not for a handful of rows while there is plenty: a claim costs a round trip whatever it brings.
-        worth_it = (free and not ready) or wanted >= max(8, active // 2)
-        return asks if worth_it else []
-
-    # What
-
     def turn(self) -> None:
-        """One round trip with everything there is to say, and one to look for work when that is due."""
-        if self._in_doubt:
-            self._clear_doubt()
+        """One round trip with everything there is to say."""
         ended, unstarted, claims = self._desk.outgoing(2 * WORTH_WRITING)
         turn = _Turn([], [])
         late: list[Ended] = []
@@ -214,20 +137,9 @@ class Courier(Service):
             turn.add(finish.close_claims(self._me.id, claims))
         self._say_news(turn)
         self._tell(turn)
-        asks = self._asks() if self._may_claim() else []
-        if asks:
-            self._number += 1
-            number = self._number
-            turn.add(claim.claim(self._me.id, number, asks, EVERY_QUEUE), lambda rows: self._take(asks, number, rows))
-        try:
-            self._run(turn, ended, unstarted, claims)
-            if late:
-                self._settle(late)
-            self._fetch_large()
-            self._look()
-        except DatabaseUnavailable:
-            self._in_doubt = True
-            raise
+        self._run(turn, ended, unstarted, claims)
+        if late:
+            self._settle(late)
 
     def _run(self, turn: _Turn, ended: list[Ended], unstarted: list[Held], claims: list[int]) -> None:
         if not turn.statements:
@@ -259,6 +171,8 @@ class Courier(Service):
             turn.add(finish.succeed(self._me.id, rows), lambda ids: self._written(successes, ids, late))
         if others:
             ends = [self._ledger.end(one) for one in others]
+            if words := self._ledger.last_words(others):
+                turn.add(finish.report(self._me.id, words))
             waits = any(one.delay is not None for one in ends)
 
             def ended_otherwise(rows: list[Any]) -> None:
@@ -372,130 +286,3 @@ class Courier(Service):
             turn.add(reading.tell_watchers(self._channel, sorted(self._untold)))
             self._untold.clear()
             self._told_at = now
-
-    # Claims
-
-    def _take(self, asks: Sequence[Ask], number: int, rows: list[claim.Claimed]) -> None:
-        lowest: dict[int, tuple[int, int]] = {}
-        for row in rows:
-            count, seq = lowest.get(row.lane, (0, row.seq))
-            lowest[row.lane] = (count + 1, min(seq, row.seq))
-        self._roster.took(asks, lowest)
-        if self._roster.empty:
-            self._look_wanted = True
-        if not rows:
-            return
-        self.looked_in_vain = 0
-        tasks = [
-            Held(
-                row.id,
-                row.lane,
-                row.run,
-                row.attempts,
-                row.max_attempts,
-                row.losses,
-                number,
-                row.args,
-                row.metadata,
-                row.checkpoint,
-                row.expired,
-            )
-            for row in rows
-        ]
-        self._desk.claimed(tasks)
-        self._programs.learn({row.lane for row in rows})
-        suspects = [held for held in tasks if held.alone and not held.expired]
-        self._large += [held for held in tasks if held.args is None and not held.alone and not held.expired]
-        self._prepare([held for held in tasks if held.expired or (held.args is not None and not held.alone)])
-        if suspects:
-            self._mark_suspects(suspects)
-
-    def _prepare(self, tasks: list[Held]) -> None:
-        """Verify, and make ready what may be run."""
-        ready, refused, foreign = [], [], []
-        for held in tasks:
-            lane = self._programs.find(held.lane)
-            if held.expired:
-                refused.append(Ended(held, Outcome("canceled", message="it expired before it was started")))
-            elif lane is None:
-                foreign.append(held)
-            elif lane.refused is not None:
-                refused.append(Ended(held, Outcome("canceled", message=lane.refused)))
-            else:
-                try:
-                    held.args = self._programs.arguments(held, held.args or b"")
-                    ready.append(held)
-                except (SignatureInvalid, KeyMissing) as error:
-                    refused.append(Ended(held, Outcome("canceled", message=str(error))))
-        if ready:
-            self._desk.make_ready(ready)
-            self._wake_dispatcher()
-        if refused:
-            self._desk.ended(refused)
-        if foreign:
-            self._desk.unstarted(foreign)
-
-    def _mark_suspects(self, tasks: list[Held]) -> None:
-        """A task that was lost before is marked as running, and that is committed, before its arguments are read."""
-        rows = self._connection.all(claim.start(self._me.id, [(held.id, held.run, 0.0) for held in tasks]))
-        args = dict(rows)
-        for held in tasks:
-            held.args = args.get(held.id)
-            held.started = held.id in args
-        self._prepare([held for held in tasks if held.args is not None])
-        self._desk.unstarted([held for held in tasks if held.args is None])
-
-    def _fetch_large(self) -> None:
-        """Read large arguments when they are about to be needed, a few at a time."""
-        while self._large and self._desk.load()[0] < self._roster.slots:
-            some, self._large = self._large[: self._roster.slots], self._large[self._roster.slots :]
-            args = dict(self._connection.all(claim.arguments([held.id for held in some])))
-            for held in some:
-                held.args = args.get(held.id)
-            self._prepare(some)
-            if sum(map(len, args.values())) > LARGE_AT_ONCE:
-                return
-
-    def withdraw(self) -> list[Held]:
-        """Give up what has been claimed and not been read yet; for the dispatcher, once nothing more is claimed."""
-        large, self._large = self._large, []
-        return large
-
-    # Looking for work
-
-    def _look(self) -> None:
-        now = time.monotonic()
-        if not self._may_claim():
-            return
-        overdue = now - self._looked_at > 1.0 and not self._roster.empty
-        wanted = self._look_wanted and now - self._looked_at >= self._rest()
-        if not (overdue or wanted or (self._roster.empty and now >= self._look_at)):
-            return
-        self._look_wanted = False
-        listed = self._connection.all(claim.live_lanes(self._me.eligibility))
-        self._roster.refresh([lane for lane in listed if self._suits(lane, now)])
-        done = time.monotonic()
-        self._look_cost = done - now
-        self._looked_at = done
-        if self._roster.empty:
-            self.looked_in_vain += 1
-            self._look_at = done + self._look_pause
-            self._look_pause = min(self._look_pause * 2, self._longest_look)
-        else:
-            self._look_pause = SHORTEST_LOOK
-
-    def _suits(self, lane: claim.Listed, now: float) -> bool:
-        """Whether this worker has the modules for a lane, and the time."""
-        if self._ledger.cannot_run(lane.lane):
-            return False
-        return self.ends_at is None or lane.timeout_s is None or now + lane.timeout_s <= self.ends_at
-
-    # After a break
-
-    def _clear_doubt(self) -> None:
-        """After a lost answer: hand back what was claimed for us without our hearing of it."""
-        rows = self._connection.all(workers.held_by(self._me.id))
-        unheard = [(task, run) for task, run in rows if self._desk.find(task) is None]
-        if unheard:
-            self._connection.run(finish.hand_back(self._me.id, unheard))
-        self._in_doubt = False

@@ -1,0 +1,49 @@
+# Everything that is done with this checkout. A clean clone needs Python 3.11 or later and make; the rest is set up here.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help venv check test demo bench golden clean
+
+help: ## show what there is
+	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(READY) ## the virtual environment with goque and all that tests need
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "goque needs Python 3.11 or later; run: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+check: $(READY) ## format, lint, types, floors, unit and architecture tests; under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) -q tests/unit tests/architecture
+
+# The second run repeats what uses a database on PostgreSQL 15, the oldest that is supported. Without its programs it is
+# left out on a developer's machine, and fails where CI is set.
+test: $(READY) ## all tests, on the embedded PostgreSQL 18 and on PostgreSQL 15 where it is installed
+	$(PYTEST) -q tests
+	$(BIN)/python -m tests.oldest_server $(PYTEST) -q tests
+
+demo: $(READY) ## see it work
+	$(BIN)/goque demo
+
+bench: $(READY) ## measure throughput
+	@test -d benchmarks || { echo "there are no benchmarks yet" >&2; exit 1; }
+	$(BIN)/python -m benchmarks
+
+golden: $(READY) ## write the golden SQL anew; look at the difference before you keep it
+	$(BIN)/python -m tests.golden
+
+clean: ## remove the virtual environment and caches; data of the embedded server stay
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,265 @@
+"""Brings work from the database to the desk, verified. Not for: writing what came of it (``completer``).
+
+A claim whose answer was lost is found by its own record, and what we did not hear of is handed back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from goque.errors import DatabaseUnavailable, KeyMissing, SignatureInvalid
+from goque.model.eligibility import EVERY_QUEUE
+from goque.model.outcomes import Outcome
+from goque.postgres.database import Dedicated
+from goque.queries import claim, finish, workers
+from goque.service import Service
+from goque.worker.desk import Desk, Ended, Held, Me
+from goque.worker.ledger import Ledger
+from goque.worker.programs import Programs
+from goque.worker.roster import Ask, Roster
+
+MOST_TO_WRITE = 4_096
+"""With so many tasks held, outcomes that could not be written included, nothing more is claimed."""
+LARGE_AT_ONCE = 32 * 1024 * 1024
+SHORTEST_LOOK, LONGEST_LOOK = 0.02, 3.0
+
+
+class Claimer(Service):
+    """Looks for lanes with work and claims from them. Belongs to one thread but for ``look_again``."""
+
+    def __init__(
+        self,
+        connection: Dedicated,
+        me: Me,
+        desk: Desk,
+        roster: Roster,
+        programs: Programs,
+        ledger: Ledger,
+        *,
+        wake_dispatcher: Callable[[], None],
+        longest_look: float = LONGEST_LOOK,
+    ) -> None:
+        super().__init__("claimer", interval=0.0, jitter=0.0)
+        self._connection = connection
+        self._me = me
+        self._desk = desk
+        self._roster = roster
+        self._programs = programs
+        self._ledger = ledger
+        self._wake_dispatcher = wake_dispatcher
+        self._longest_look = longest_look
+        self.claiming = True
+        self.ends_at: float | None = None
+        """``time.monotonic()`` at which this worker must be gone: what may run for longer is left to others."""
+        self.suspended = False
+        """Claims nothing while our own heartbeat cannot be written."""
+        self.looked_in_vain = 0
+        """Looks for work in a row that found none."""
+        self._look_at = 0.0
+        self._look_pause = SHORTEST_LOOK
+        self._look_wanted = True
+        self._look_cost = 0.0
+        self._looked_at = 0.0
+        self._number = int(time.time() * 1000)
+        self._in_doubt = False
+        self._large: list[Held] = []
+
+    def look_again(self) -> None:
+        """There may be new work. From any thread."""
+        with self._desk.room:
+            self._look_wanted = True
+            self._desk.room.notify_all()
+
+    def wake(self) -> None:
+        super().wake()
+        with self._desk.room:
+            self._desk.room.notify_all()
+
+    def run_once(self) -> float | None:
+        with self._desk.room:
+            while not self.stopping.is_set() and (pause := self._pause()) > 0:
+                self._desk.room.wait(pause)
+        self.turn()
+        return 0.0
+
+    # When
+
+    def _pause(self) -> float:
+        """Seconds until there is something to do; 0 or less for now."""
+        if self._in_doubt or (self._large and (self._starving() or not self.claiming)):
+            return 0.0
+        now = time.monotonic()
+        due = now + 60.0
+        if self._may_claim():
+            if not self._roster.empty:
+                if self._asks():
+                    return 0.0
+                due = now + 1.0
+            elif self._look_wanted:
+                due = self._looked_at + self._rest()
+            else:
+                due = self._look_at
+        return due - now
+
+    def _rest(self) -> float:
+        """Least time between two looks: looking may take a twentieth of the time at most."""
+        return max(0.002, 20 * self._look_cost) if self._look_cost > 0.001 else 0.0
+
+    def _may_claim(self) -> bool:
+        return self.claiming and not self.suspended and self._desk.load()[2] < MOST_TO_WRITE
+
+    def _starving(self) -> bool:
+        return self._desk.load()[0] == 0
+
+    def _asks(self) -> list[Ask]:
+        ready, waiting, held = self._desk.load()
+        active = held - waiting
+        free = max(0, self._roster.slots - active)
+        asks = self._roster.asks(self._desk.by_lane(), free)
+        wanted = sum(ask.want for ask in asks)
+        # Not for a handful of rows while there is plenty: a claim costs a round trip whatever it brings.
+        worth_it = (free and not ready) or wanted >= max(8, active // 2)
+        return asks if worth_it else []
+
+    # What
+
+    def turn(self) -> None:
+        """Claim what there is room for, and look for more when that is due."""
+        try:
+            if self._in_doubt:
+                self._clear_doubt()
+            asks = self._asks() if self._may_claim() else []
+            if asks:
+                self._number += 1
+                rows = self._connection.all(claim.claim(self._me.id, self._number, asks, EVERY_QUEUE))
+                self._take(asks, self._number, rows)
+            if self.claiming:
+                self._fetch_large()
+                self._look()
+            elif self._large:
+                large, self._large = self._large, []
+                self._desk.unstarted(large)
+        except DatabaseUnavailable:
+            self._in_doubt = True
+            raise
+
+    def _take(self, asks: Sequence[Ask], number: int, rows: list[claim.Claimed]) -> None:
+        lowest: dict[int, tuple[int, int]] = {}
+        for row in rows:
+            count, seq = lowest.get(row.lane, (0, row.seq))
+            lowest[row.lane] = (count + 1, min(seq, row.seq))
+        self._roster.took(asks, lowest)
+        if self._roster.empty:
+            self._look_wanted = True
+        if not rows:
+            return
+        self.looked_in_vain = 0
+        tasks = [
+            Held(
+                row.id,
+                row.lane,
+                row.run,
+                row.attempts,
+                row.max_attempts,
+                row.losses,
+                number,
+                row.args,
+                row.metadata,
+                row.checkpoint,
+                row.expired,
+            )
+            for row in rows
+        ]
+        self._desk.claimed(tasks)
+        self._programs.learn({row.lane for row in rows})
+        suspects = [held for held in tasks if held.alone and not held.expired]
+        self._large += [held for held in tasks if held.args is None and not held.alone and not held.expired]
+        self._prepare([held for held in tasks if held.expired or (held.args is not None and not held.alone)])
+        if suspects:
+            self._mark_suspects(suspects)
+
+    def _prepare(self, tasks: list[Held]) -> None:
+        """Verify, and make ready what may be run."""
+        ready, refused, foreign = [], [], []
+        for held in tasks:
+            lane = self._programs.find(held.lane)
+            if held.expired:
+                refused.append(Ended(held, Outcome("canceled", message="it expired before it was started")))
+            elif lane is None:
+                foreign.append(held)
+            elif lane.refused is not None:
+                refused.append(Ended(held, Outcome("canceled", message=lane.refused)))
+            else:
+                try:
+                    held.args = self._programs.arguments(held, held.args or b"")
+                    ready.append(held)
+                except (SignatureInvalid, KeyMissing) as error:
+                    refused.append(Ended(held, Outcome("canceled", message=str(error))))
+        if ready:
+            self._desk.make_ready(ready)
+            self._wake_dispatcher()
+        if refused:
+            self._desk.ended(refused)
+        if foreign:
+            self._desk.unstarted(foreign)
+
+    def _mark_suspects(self, tasks: list[Held]) -> None:
+        """A task that was lost before is marked as running, and that is committed, before its arguments are read."""
+        rows = self._connection.all(claim.start(self._me.id, [(held.id, held.run, 0.0) for held in tasks]))
+        args = dict(rows)
+        for held in tasks:
+            held.args = args.get(held.id)
+            held.started = held.id in args
+        self._prepare([held for held in tasks if held.args is not None])
+        self._desk.unstarted([held for held in tasks if held.args is None])
+
+    def _fetch_large(self) -> None:
+        """Read large arguments when they are about to be needed, a few at a time."""
+        while self._large and self._desk.load()[0] < self._roster.slots:
+            some, self._large = self._large[: self._roster.slots], self._large[self._roster.slots :]
+            args = dict(self._connection.all(claim.arguments([held.id for held in some])))
+            for held in some:
+                held.args = args.get(held.id)
+            self._prepare(some)
+            if sum(map(len, args.values())) > LARGE_AT_ONCE:
+                return
+
+    # Looking for work
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if not self._may_claim():
+            return
+        overdue = now - self._looked_at > 1.0 and not self._roster.empty
+        wanted = self._look_wanted and now - self._looked_at >= self._rest()
+        if not (overdue or wanted or (self._roster.empty and now >= self._look_at)):
+            return
+        self._look_wanted = False
+        listed = self._connection.all(claim.live_lanes(self._me.eligibility))
+        self._roster.refresh([lane for lane in listed if self._suits(lane, now)])
+        done = time.monotonic()
+        self._look_cost = done - now
+        self._looked_at = done
+        if self._roster.empty:
+            self.looked_in_vain += 1
+            self._look_at = done + self._look_pause
+            self._look_pause = min(self._look_pause * 2, self._longest_look)
+        else:
+            self._look_pause = SHORTEST_LOOK
+
+    def _suits(self, lane: claim.Listed, now: float) -> bool:
+        """Whether this worker has the modules for a lane, and the time."""
+        if self._ledger.cannot_run(lane.lane):
+            return False
+        return self.ends_at is None or lane.timeout_s is None or now + lane.timeout_s <= self.ends_at
+
+    # After a break
+
+    def _clear_doubt(self) -> None:
+        """After a lost answer: hand back what was claimed for us without our hearing of it."""
+        rows = self._connection.all(workers.held_by(self._me.id))
+        unheard = [(task, run) for task, run in rows if self._desk.find(task) is None]
+        if unheard:
+            self._connection.run(finish.hand_back(self._me.id, unheard))
+        self._in_doubt = False

@@ -1,0 +1,3 @@
+-- takes 
+-- gives moment timestamptz
+SELECT NOW() "moment"

@@ -1,0 +1,3 @@
+-- takes 
+-- gives now timestamptz
+SELECT CLOCK_TIMESTAMP() "now"

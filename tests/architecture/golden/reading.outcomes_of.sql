@@ -1,0 +1,8 @@
+-- takes ids bigint[]
+-- gives id bigint, status text, source bigint, source_run integer, size integer, result bytea, reason text, error_type text, error text, traceback text, exception bytea, outcome text, attempt smallint, host text, worker bigint
+SELECT "task"."id","task"."status","source"."id" "source","source"."run" "source_run",OCTET_LENGTH("source"."result") "size",CASE WHEN OCTET_LENGTH("source"."result")<=8192 THEN "source"."result" ELSE NULL::bytea END "result",COALESCE("task"."reason","source"."reason") "reason","run"."error_type" "error_type","run"."error" "error","run"."traceback" "traceback","run"."exception" "exception","run"."outcome"::text "outcome","run"."attempt" "attempt","worker"."host" "host","worker"."id" "worker"
+FROM UNNEST(%(ids)s::bigint[]) AS "wanted"("id")
+JOIN "goque"."task" ON "task"."id"="wanted"."id"
+JOIN "goque"."task" "source" ON "source"."id"=COALESCE("task"."same_as","task"."id")
+LEFT JOIN "goque"."run" ON "run"."task_id"="source"."id" AND "run"."run"="source"."run" AND "source"."status"<>'done'
+LEFT JOIN "goque"."worker" ON "worker"."id"=COALESCE("run"."worker_id","source"."worker_id")

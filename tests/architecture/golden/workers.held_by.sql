@@ -1,0 +1,8 @@
+-- takes worker bigint
+-- gives id bigint, run integer
+SELECT "task"."id","task"."run"
+FROM "goque"."claim"
+CROSS JOIN LATERAL (SELECT "member"."id"
+FROM UNNEST("claim"."task_ids") AS "member"("id")) "member"
+JOIN "goque"."task" ON "task"."id"="member"."id"
+WHERE "claim"."worker_id"=%(worker)s::bigint AND "task"."worker_id"=%(worker)s::bigint AND "task"."seq"<0 AND "task"."status" IN ('error','new','pending','processing')

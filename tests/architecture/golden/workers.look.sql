@@ -1,0 +1,23 @@
+-- takes interval double precision, name text, worker bigint
+-- gives id bigint
+WITH "turn" AS (SELECT "maintenance"."name"
+FROM "goque"."maintenance"
+WHERE "maintenance"."name"=%(name)s::text AND %(interval)s::double precision<=ABS(EXTRACT(EPOCH
+FROM NOW()-"maintenance"."last_at")::double precision)
+FOR UPDATE SKIP LOCKED),
+"took" AS (UPDATE "goque"."maintenance" SET "last_at"=NOW()
+FROM "turn"
+WHERE "maintenance"."name"="turn"."name"
+RETURNING "maintenance"."name"),
+"others" AS MATERIALIZED (SELECT "worker"."id"
+FROM "goque"."worker"
+WHERE "worker"."lost_at" IS NULL AND "worker"."ended_at" IS NULL AND "worker"."id"<>%(worker)s::bigint AND EXISTS (SELECT "took"."name"
+FROM "took")
+FOR UPDATE SKIP LOCKED),
+"counted" AS (UPDATE "goque"."worker" SET "missed"=("worker"."missed"+1)::smallint,"lost_at"=CASE WHEN ("worker"."missed"+1)>=5 THEN NOW() ELSE NULL::timestamptz END
+FROM "others"
+WHERE "worker"."id"="others"."id"
+RETURNING "worker"."id","worker"."lost_at")
+SELECT "counted"."id"
+FROM "counted"
+WHERE "counted"."lost_at" IS NOT NULL
