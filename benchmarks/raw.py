@@ -1,4 +1,4 @@
-"""The raw SQL that goque is held against: no features, no children, one process. Not for: a fair comparison of queues."""
+"""The raw SQL that goque is held against: no features, one process. Not for: comparing queues."""
 
 from __future__ import annotations
 
@@ -52,7 +52,5 @@ def drain(dsn: str, batch: int = 100, result: bytes = b"r" * 30) -> float:
             rows: list[Any] = connection.execute(_CLAIM, (batch,), prepare=True, binary=True).fetchall()
             if not rows:
                 return done / (time.perf_counter() - began)
-            connection.execute(
-                _DONE, ([Int8(row[0]) for row in rows], [result] * len(rows)), prepare=True
-            )
+            connection.execute(_DONE, ([Int8(row[0]) for row in rows], [result] * len(rows)), prepare=True)
             done += len(rows)

@@ -42,7 +42,9 @@ def main() -> None:
     for name, value in medians.items():
         print(f"{name:34} {value:12,.0f} /s   ({min(figures[name]):,.0f} to {max(figures[name]):,.0f})")
     print(f"{'map / raw COPY':34} {medians['goque map'] / medians['raw COPY']:12.2f}   (goal 0.5)")
-    print(f"{'drain / raw claim+complete':34} {medians['goque drain'] / medians['raw claim+complete']:12.2f}   (goal 0.7)")
+    print(
+        f"{'drain / raw claim+complete':34} {medians['goque drain'] / medians['raw claim+complete']:12.2f}   (goal 0.7)"
+    )
 
 
 def one_round(dsn: str, submitter: object, runner: object, count: int, figures: dict[str, list[float]]) -> None:

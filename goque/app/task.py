@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any
 
 from goque.app.core import Core
@@ -114,10 +115,8 @@ class Task:
 
         def call_back(row: OutcomeRow) -> None:
             if self._ended is None:
-                try:
+                with suppress(ResultUnavailable):  # result() says so
                     self._ended = ended(self._core, row, python)
-                except ResultUnavailable:
-                    pass  # result() says so
             fn(self)
 
         self._core.callbacks.add(self.id, lane, call_back)

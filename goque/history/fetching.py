@@ -67,7 +67,7 @@ def by_pandas_csv(database: Verbs, query: Query[Any], name: str, values: dict[st
         _Blocks(database.copy_out_csv(statement)),
         header=None,
         names=list(kinds),
-        dtype={column: dtypes[kind.wire] for column, kind in kinds.items()},
+        dtype={column: dtypes[kind.wire] for column, kind in kinds.items()},  # type: ignore[arg-type]
         na_values={column: nulls[kind.wire] for column, kind in kinds.items()},
         keep_default_na=False,
         skip_blank_lines=False,
@@ -116,11 +116,11 @@ def from_arrow(table: Any, kinds: Mapping[str, Kind]) -> pd.DataFrame:
     for place, (column, kind) in enumerate(kinds.items()):
         found = table.column(place)
         if kind.wire is Wire.WHOLE:
-            raw[column] = pd.Int64Dtype().__from_arrow__(found.cast("int64"))
+            raw[column] = pd.Int64Dtype().__from_arrow__(found.cast("int64"))  # type: ignore[attr-defined]
         elif kind.wire is Wire.DOUBLE:
             raw[column] = found.cast("float64").to_numpy()
         else:
-            raw[column] = TEXTS.__from_arrow__(found)
+            raw[column] = TEXTS.__from_arrow__(found)  # type: ignore[attr-defined]
     return finished(raw, kinds)
 
 

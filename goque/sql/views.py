@@ -7,7 +7,6 @@ against the catalog of a migrated database.
 from __future__ import annotations
 
 from goque.errors import InvalidInput
-from goque.errors import InvalidInput
 from goque.model.states import RunOutcome, Status
 from goque.sql.columns import Column, Table
 from goque.sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, JSONB, SMALLINT, TEXT, TIMESTAMPTZ, array, enum_text
@@ -171,14 +170,4 @@ def view_called(name: str) -> Table:
         raise InvalidInput(
             f"there is no view {name!r} to read from; say which one with .from_(...): {', '.join(_VIEWS)}"
         )
-    return _VIEWS[name]
-
-
-_VIEWS: dict[str, Table] = {"tasks": tasks, "runs": runs, "batches": batches, "queues": queues, "workers": workers}
-
-
-def view_called(name: str) -> Table:
-    """The view of this name; InvalidInput if there is none."""
-    if name not in _VIEWS:
-        raise InvalidInput(f"there is no view {name!r}; read {', '.join(_VIEWS)}, or name the source with .from_(...)")
     return _VIEWS[name]

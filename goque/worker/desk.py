@@ -94,6 +94,8 @@ class Desk:
     def claimed(self, tasks: Iterable[Held]) -> None:
         """Take in what a claim brought; it is ready once ``make_ready`` says so."""
         with self.changed:
+            if not self._held:
+                self.changed.notify_all()  # whoever held nothing has nothing to mark or to watch, and may sleep long
             for held in tasks:
                 self._held[held.id] = held
                 self._lanes[held.lane] += 1

@@ -110,7 +110,7 @@ def test_a_connection_that_ends_in_use_is_unavailable_and_the_next_verb_works(
         with pytest.raises(DatabaseUnavailable):
             verbs.pipeline([statement("SELECT 1"), statement("SELECT pg_terminate_backend(pg_backend_pid())")])
         assert verbs.pipeline([statement("SELECT 1"), statement("SELECT 2")]) == [[1], [2]]
-        with pytest.raises(DatabaseUnavailable), verbs.transaction() as transaction:  # noqa: PT012
+        with pytest.raises(DatabaseUnavailable), verbs.transaction() as transaction:
             end_sessions(database.dsn)
             transaction.one(statement("SELECT 1"))
         assert verbs.one(statement("SELECT 1")) == 1

@@ -51,7 +51,7 @@ def test_every_channel_is_heard_in_order(database: Database, heard: Heard) -> No
 
 
 def test_a_transaction_notifies_with_its_commit(database: Database, heard: Heard) -> None:
-    with pytest.raises(ZeroDivisionError), database.transaction() as transaction:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), database.transaction() as transaction:
         transaction.notify("goque", "rolled back")
         raise ZeroDivisionError
     with database.transaction() as transaction:

@@ -121,12 +121,12 @@ def test_a_pipeline_is_one_transaction(numbers: Database, statement: MakeStateme
 
 def test_a_transaction_commits_or_leaves_nothing(numbers: Database, statement: MakeStatement) -> None:
     insert = 'INSERT INTO "goque".number VALUES (%(n)s)'
-    with pytest.raises(ZeroDivisionError), numbers.transaction() as transaction:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), numbers.transaction() as transaction:
         transaction.run(statement(insert, n=1))
         raise ZeroDivisionError
     with numbers.transaction() as transaction:
         transaction.run(statement(insert, n=2))
-        with pytest.raises(ZeroDivisionError), transaction.transaction() as savepoint:  # noqa: PT012
+        with pytest.raises(ZeroDivisionError), transaction.transaction() as savepoint:
             savepoint.run(statement(insert, n=3))
             raise ZeroDivisionError
         transaction.pipeline([statement(insert, n=4), statement(insert, n=5)])

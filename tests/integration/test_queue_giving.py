@@ -108,9 +108,7 @@ def test_options_are_laid_over_each_other_and_change_no_other_queue(alone: Queue
 
 def test_a_higher_priority_runs_first(dsn: str) -> None:
     with Queue(dsn) as queue:
-        order = [
-            queue.options(priority=priority, queue="p").map(lambda x: x, [priority]) for priority in (1, 3, 2)
-        ]
+        order = [queue.options(priority=priority, queue="p").map(lambda x: x, [priority]) for priority in (1, 3, 2)]
         queue.start_workers(1)
         for batch in order:
             batch.wait(20)

@@ -266,5 +266,3 @@ def test_a_name_that_cannot_be_one_is_refused(alone: Queue, stored: Stored, name
 def test_a_name_is_an_option_of_maps_only(alone: Queue) -> None:
     with pytest.raises(InvalidInput, match="option of maps"):
         alone.options(name="n").submit(double, 1)
-
-

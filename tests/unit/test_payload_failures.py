@@ -15,11 +15,11 @@ from goque.payload.preflight import check
 from tests.unit.payload_cells import run_cell, run_python
 
 
-class Plain(Exception):  # noqa: N818
+class Plain(Exception):
     pass
 
 
-class TwoArguments(Exception):  # noqa: N818
+class TwoArguments(Exception):
     """Does not survive plain pickle: pickle calls it with its message."""
 
     def __init__(self, code: int, text: str) -> None:
@@ -27,20 +27,20 @@ class TwoArguments(Exception):  # noqa: N818
         self.code = code
 
 
-class Swallowing(Exception):  # noqa: N818
+class Swallowing(Exception):
     """Survives pickle with another message."""
 
     def __init__(self, code: object = 0) -> None:
         super().__init__(f"code {code}")
 
 
-class Unfriendly(Exception):  # noqa: N818
+class Unfriendly(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
-class NoNew(Exception):  # noqa: N818
-    def __new__(cls, *, only: int) -> NoNew:  # noqa: ARG004
+class NoNew(Exception):
+    def __new__(cls, *, only: int) -> NoNew:
         return super().__new__(cls)
 
     def __init__(self, *, only: int) -> None:
