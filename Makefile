@@ -26,7 +26,7 @@ check: $(READY) ## format, lint, types, floors, unit and architecture tests; und
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -q tests/unit tests/architecture
+	$(PYTEST) -q -m "not slow" tests/unit tests/architecture
 
 # The second run repeats what uses a database on PostgreSQL 15, the oldest that is supported. Without its programs it is
 # left out on a developer's machine, and fails where CI is set.

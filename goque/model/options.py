@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -125,6 +127,8 @@ class Options:
             word("external_id", self.external_id)
         elif self.external_id is not None and not callable(self.external_id):
             raise InvalidInput(f"external_id must be text or a callable of the item, not {self.external_id!r}")
+        if self.metadata is not None:
+            document("metadata", self.metadata)
         if isinstance(self.tags, str):
             raise InvalidInput(f"tags must be a list of texts; for one tag write tags=[{self.tags!r}]")
         for tag in self.tags:
@@ -151,6 +155,22 @@ def word(what: str, value: object) -> str:
     if not value or len(value) > 500 or "\x00" in value:
         raise InvalidInput(f"{what} must have 1 to 500 characters and no NUL, got {value[:40]!r}")
     return value
+
+
+def document(what: str, value: object) -> None:
+    """A mapping that PostgreSQL can hold as jsonb: JSON without NaN, NUL and broken text."""
+    remedy = f"{what} is a mapping of plain JSON values (text, numbers, lists, mappings)"
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"{remedy}, not {type(value).__name__}")
+    try:
+        text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"{remedy}: {error}") from None
+    if _NUL.search(text):
+        raise InvalidInput(f"{remedy}, and PostgreSQL holds no NUL character")
+
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def aware(what: str, moment: datetime) -> datetime:

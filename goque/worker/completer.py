@@ -242,6 +242,9 @@ class Completer(Service):
 
     def _say_news(self, turn: _Turn) -> None:
         """Mark what has begun, report progress, and ask what was canceled."""
+        # With the hand-back that it caused: there may be no other turn for a long time.
+        for lane, module in self._ledger.newly_lacking():
+            turn.add(claim.lacks(lane, module))
         now = time.monotonic()
         if now < self._tick_at:
             return
@@ -255,8 +258,6 @@ class Completer(Service):
         if begun:
             marks = [(one.id, one.run, now - (one.running_since or now)) for one in begun]
             turn.add(claim.start(self._me.id, marks), lambda rows: self._started(begun, rows))
-        for lane, module in self._ledger.newly_lacking():
-            turn.add(claim.lacks(lane, module))
         if news := self._ledger.news(held):
             turn.add(finish.report(self._me.id, news))
         if held and now >= self._watch_at:

@@ -54,6 +54,7 @@ def test_the_picture_of_the_architecture_names_enough_to_be_held_to_it() -> None
     assert len(_NAME.findall((ROOT / "docs" / "architecture.md").read_text())) > 30
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     "document", [path for path in DOCUMENTS if _RUNNABLE.search(path.read_text())], ids=lambda p: p.name

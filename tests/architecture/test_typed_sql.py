@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 DECLARATIONS = """
@@ -77,26 +79,29 @@ lit("text")
 """
 
 
-def findings(snippet: str, folder: Path) -> dict[int, str]:
-    """Mypy's errors by line of the snippet, counted from 1 after its first line break."""
-    path = folder / "snippet.py"
-    path.write_text(DECLARATIONS + snippet)
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[int, str]]:
+    """Mypy's errors in each snippet by line, counted from 1 after its first line break."""
+    folder = tmp_path_factory.mktemp("snippets")
+    for name, snippet in (("good", GOOD), ("bad", BAD)):
+        (folder / f"{name}.py").write_text(DECLARATIONS + snippet)
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports=silent"]
-    run = subprocess.run([*command, str(path)], cwd=ROOT, capture_output=True, text=True, check=False)
+    paths = [str(folder / "good.py"), str(folder / "bad.py")]
+    run = subprocess.run([*command, *paths], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode in (0, 1), run.stdout + run.stderr
     offset = DECLARATIONS.count("\n") + 1
-    return {
-        int(match[1]) - offset: match[2]
-        for match in re.finditer(r"^.*snippet\.py:(\d+): error: (.*)$", run.stdout, re.MULTILINE)
-    }
+    found: dict[str, dict[int, str]] = {"good": {}, "bad": {}}
+    for match in re.finditer(r"^.*(good|bad)\.py:(\d+): error: (.*)$", run.stdout, re.MULTILINE):
+        found[match[1]][int(match[2]) - offset] = match[3]
+    return found
 
 
-def test_right_queries_have_no_findings_and_the_right_row_types(tmp_path: Path) -> None:
-    assert findings(GOOD, tmp_path) == {}
+def test_right_queries_have_no_findings_and_the_right_row_types(findings: dict[str, dict[int, str]]) -> None:
+    assert findings["good"] == {}
 
 
-def test_each_wrong_line_has_a_finding(tmp_path: Path) -> None:
-    found = findings(BAD, tmp_path)
+def test_each_wrong_line_has_a_finding(findings: dict[str, dict[int, str]]) -> None:
+    found = findings["bad"]
     lines = BAD.strip().split("\n")
     missed = [line for number, line in enumerate(lines, 1) if number not in found]
     assert missed == []

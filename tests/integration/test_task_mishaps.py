@@ -62,11 +62,21 @@ def test_an_exception_that_cannot_be_pickled_is_told_by_its_text(once: Callable[
 
 def test_an_exception_that_cannot_be_unpickled_is_told_by_its_text(once: Callable[..., Any]) -> None:
     def fail() -> None:
-        class Picky(Exception):
-            def __reduce__(self) -> Any:
-                return (int, ("not a number",))
+        home = os.getpid()
 
-        raise Picky("hard to read")
+        def at_home_only() -> int:
+            if os.getpid() != home:
+                raise RuntimeError("not here")
+            return home
+
+        class Homesick:
+            def __reduce__(self) -> Any:
+                return at_home_only, ()
+
+            def __repr__(self) -> str:
+                return "hard to read"
+
+        raise ValueError(Homesick())
 
     with pytest.raises(TaskFailed, match="hard to read"):
         once(fail).result()
@@ -80,8 +90,9 @@ def test_an_exception_whose_text_cannot_be_had_is_still_a_failure(once: Callable
 
         raise Mute
 
-    with pytest.raises(Exception, match="Mute|text cannot be had"):
-        once(fail).result()
+    task = once(fail)
+    assert type(task.exception()).__name__ == "Mute"
+    assert "raise Mute" in task.traceback
 
 
 def test_sys_exit_is_a_failure_of_the_task(once: Callable[..., Any]) -> None:
@@ -249,5 +260,3 @@ def test_a_module_that_no_worker_has_is_named_and_charges_nothing(dsn: str, tmp_
             task = queue.task(id)
             until(lambda: task.waiting_for == "module only_here_module", "the missing module is named")
             assert (task.status, task.attempts) == (Status.NEW, 0)
-
-

@@ -143,6 +143,7 @@ def test_many_recalled_messages_do_not_confuse_a_child_that_is_behind(tmp_path: 
         assert set(driver.outcomes) == {0, 5000, 5001}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["process", "thread"])
 def test_thousands_of_random_recalls_lose_nothing_and_run_nothing_twice(kind: str) -> None:
     dice = random.Random(20261124)
@@ -174,6 +175,7 @@ def test_thousands_of_random_recalls_lose_nothing_and_run_nothing_twice(kind: st
         assert driver.outcomes
 
 
+@pytest.mark.slow
 def test_random_kills_charge_one_job_each_and_lose_none() -> None:
     dice = random.Random(4)
     with driven(2) as driver:
@@ -247,6 +249,7 @@ def test_threads_that_a_task_left_behind_do_not_keep_its_child() -> None:
     assert time.monotonic() - start < 3
 
 
+@pytest.mark.slow
 def test_two_hundred_restarts_leave_no_descriptors_and_no_threads() -> None:
     with driven() as driver:
         crashing = program(tasks.crash)

@@ -187,6 +187,7 @@ def test_a_task_that_closes_its_streams_does_not_silence_the_next(pool: Driver) 
     assert "one on stdout" in pool.call(tasks.say).log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shout", [tasks.shout, tasks.shout_in_c])
 def test_a_hundred_megabytes_of_output_are_cut_to_head_and_tail(pool: Driver, shout: object) -> None:
     outcome = pool.call(shout, 100)  # type: ignore[arg-type]
