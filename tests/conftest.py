@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -17,6 +18,9 @@ from goque.postgres.database import Database
 from tests.servers import missing_programs, temporary_directory
 
 _numbers = count(1)
+
+# A shell that starts us in the background has us ignore interrupts, and our children with us; tests send them some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
