@@ -104,7 +104,7 @@ class Batch:
     @overload
     def __getitem__(self, key: int) -> Task: ...
     @overload
-    def __getitem__(self, key: slice | Sequence[int] | Sequence[bool]) -> Batch: ...
+    def __getitem__(self, key: slice | Iterable[int] | Iterable[bool]) -> Batch: ...
     def __getitem__(self, key: Any) -> Task | Batch:
         """A task by its place, or a part: by slice, by a list of places, or by a mask as long as the batch."""
         if isinstance(key, Integral) and not isinstance(key, bool):
@@ -324,12 +324,12 @@ class Batch:
         return int(place) % size
 
     def _inputs(self) -> Iterator[tuple[int, Any]]:
+        from goque.app.rows import item_of
+
         shared = self._core.decoder.shared(self.id, self._row.kwargs)
         for span in steps(self._spans, 5_000):
             for task, source, sealed in self._core.database.all(reading.inputs([span])):
-                args, kwargs = self._core.decoder.arguments(source, None, sealed)
-                kwargs = {name: value for name, value in kwargs.items() if name not in shared}
-                yield task, kwargs if kwargs and not args else args[0] if len(args) == 1 else args
+                yield task, item_of(*self._core.decoder.arguments(source, None, sealed), shared)
 
     def _tick(self) -> Callable[[], None]:
         """Say it once when nobody alive can run this."""

@@ -202,6 +202,7 @@ def make_core(
         read_only=read_only,
     )
     _at_exit(core)
+    _at_fork(core)
     return core
 
 
@@ -215,6 +216,19 @@ def _check_schema(database: Database, migrate: bool) -> None:
         if error.found is not None and error.found > error.wanted:
             raise
         migrations.migrate(database)
+
+
+def _at_fork(core: Core) -> None:
+    """A forked process has none of our threads, and may have any of our locks held. Connections look to themselves."""
+    alive = weakref.ref(core)
+
+    def begin_anew() -> None:
+        left = alive()
+        if left is not None:
+            for part in (left.waiting, left.callbacks, left.waker, left.singles, left.functions):
+                part.after_fork()
+
+    os.register_at_fork(after_in_child=begin_anew)
 
 
 def _at_exit(core: Core) -> None:

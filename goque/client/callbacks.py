@@ -28,6 +28,11 @@ class Callbacks:
         self._changed = threading.Event()
         self._thread: threading.Thread | None = None
 
+    def after_fork(self) -> None:
+        """Begin anew in a forked process: what the other one was to be told is not for us."""
+        self._lock, self._changed = threading.Lock(), threading.Event()
+        self._calls, self._lanes, self._thread = {}, set(), None
+
     def add(self, task: int, lane: int, call: Call) -> None:
         """Call ``call(outcome)`` once this task has ended."""
         with self._lock:

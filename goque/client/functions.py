@@ -53,6 +53,10 @@ class Functions:
         self._lanes: dict[str, tuple[float, int]] = {}
         self._lock = threading.Lock()
 
+    def after_fork(self) -> None:
+        """Begin anew in a forked process: another thread may have held the lock."""
+        self._lock = threading.Lock()
+
     @property
     def key_ids(self) -> tuple[str, ...]:
         """The key that a worker needs to run what is submitted here, as a list of none or one."""

@@ -44,6 +44,11 @@ class TaskIds:
         self._numbers: list[int] = []
         self._next = FIRST_RESERVE
 
+    def after_fork(self) -> None:
+        """The numbers in hand are those of the process that forked this one."""
+        self._lock = threading.Lock()
+        self._numbers = []
+
     def take(self) -> int:
         """A number that nobody else has."""
         with self._lock:
@@ -63,6 +68,10 @@ class Singles:
         self._limit = limit
         self._seal = Sealer.of(ring, Purpose.SINGLE)
         self._ids = TaskIds(database)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked process."""
+        self._ids.after_fork()
 
     def prepare(
         self, function: StoredFunction, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options

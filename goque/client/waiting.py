@@ -87,6 +87,12 @@ class Waiting:
                 self._wait(known, before, min(max(pause, 10 * cost), left))
                 pause = min(pause * 2, longest)
 
+    def after_fork(self) -> None:
+        """Begin anew in a forked process, where nothing listens; the connection that did is not ours to close."""
+        self._news = threading.Condition()
+        self._listener = None
+        self._watched = {}
+
     def look_now(self) -> None:
         """Have every waiter look at once, and see whether it was asked to stop."""
         self._on_gap()

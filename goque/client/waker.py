@@ -28,6 +28,11 @@ class Waker:
         self._said_at = 0.0
         self._timer: threading.Timer | None = None
 
+    def after_fork(self) -> None:
+        """Begin anew in a forked process, where no timer runs."""
+        self._lock = threading.Lock()
+        self._timer = None
+
     def statement(self, word: Word = Word.WORK) -> Statement[object]:
         """A notification that goes out with a transaction of its own sender."""
         return enqueue.wake(self._channel, word)

@@ -6,13 +6,16 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
-from goque.model.states import FINAL
+from goque.model.states import FINAL, Status
 from goque.postgres.verbs import Verbs
 from goque.queries import enqueue, finish, upkeep
 from goque.queries.moments import Word, channel
 from goque.service import Service
 
 log = logging.getLogger("goque.maintenance")
+
+SOON = 1.0
+"""Seconds after which what was locked is tried again."""
 
 
 class Healer(Service):
@@ -30,17 +33,23 @@ class Healer(Service):
         again = False
         while not self.stopping.is_set():
             rows = self._database.all(upkeep.heal())
-            if not rows:
+            if rows:
+                again = self._freed(rows) or again
+            # Also when nothing was freed: claims of which nothing is left would stand before others for ever.
+            if not self._database.run(upkeep.forget_claims()) and not rows:
                 break
-            statuses = Counter(str(status) for _, status in rows)
-            self.freed.update(statuses)
-            log.warning("freed %s tasks of lost workers: %s", len(rows), dict(statuses))
-            final = [task for task, status in rows if status in FINAL]
-            if final:
-                self._database.run(finish.share(final))
-            again = again or len(final) < len(rows)
-            self._database.run(upkeep.forget_claims())
         if again:
             self._database.run(enqueue.wake(channel(self._database.schema), Word.WORK))
             self._healed()
-        return None
+        # What is left is locked by somebody's open transaction.
+        return SOON if self._database.first(upkeep.left_behind()) is not None else None
+
+    def _freed(self, rows: list[tuple[int, Status]]) -> bool:
+        """Tell of freed tasks; whether some of them run again."""
+        statuses = Counter(str(status) for _, status in rows)
+        self.freed.update(statuses)
+        log.warning("freed %s tasks of lost workers: %s", len(rows), dict(statuses))
+        final = [task for task, status in rows if status in FINAL]
+        if final:
+            self._database.run(finish.share(final))
+        return len(final) < len(rows)

@@ -23,11 +23,12 @@ from goque.sql.functions import (
     present,
     seconds,
     subquery,
+    sum_,
 )
 from goque.sql.query import Cte, Query, recursive
 from goque.sql.select import select
 from goque.sql.statement import Statement, scalar, template
-from goque.sql.tables import BATCH, CLAIM, FUNCTION, LANE, QUEUE, TASK
+from goque.sql.tables import BATCH, CLAIM, FUNCTION, LANE, QUEUE, TALLY, TASK
 from goque.sql.types import BIGINT, BOOLEAN, BYTEA, DOUBLE, INTEGER, TEXT, array
 from goque.sql.writes import insert, update
 
@@ -368,24 +369,19 @@ def lacks(lane: int, module: str) -> Statement[int]:
     return _lacks.bind(lane=lane, module=module)
 
 
-@template(read=tuple)
+@template(read=scalar)
 def _unfinished() -> Query[Any]:
-    from goque.sql.functions import sum_
-    from goque.sql.tables import TALLY
-
     live = select(LANE.id).from_(LANE).where(_open_lane(), _servable()).cte("live")
     return (
-        select(
-            coalesce(sum_(TALLY.new), lit(0)).as_("new"),
-            coalesce(sum_(TALLY.processing), lit(0)).as_("processing"),
-            coalesce(sum_(TALLY.error), lit(0)).as_("error"),
-        )
+        select(TALLY.lane_id)
         .with_(live)
         .from_(TALLY)
         .join(live, live.id == TALLY.lane_id)
+        .group_by(TALLY.lane_id)
+        .having(sum_(TALLY.new + TALLY.processing + TALLY.error) > lit(0))
     )
 
 
-def unfinished(who: Eligibility) -> Statement[tuple[int, int, int]]:
-    """How many tasks that this worker may take are ready or held, running, or waiting to be retried."""
+def unfinished(who: Eligibility) -> Statement[int]:
+    """The lanes with tasks that this worker may take: ready or held, running, or waiting to be retried."""
     return _unfinished.bind(**who.values())

@@ -100,6 +100,24 @@ def cancel_range(first: int, last: int, reason: str | None, limit: int = STEP) -
 
 
 @template(read=scalar)
+def _cancel_lane() -> Query[Any]:
+    picked = (
+        select(TASK.id, TASK.status.as_("before"))
+        .from_(TASK)
+        .where(_in_range(), TASK.lane_id == Bind("lane", BIGINT), TASK.status.in_(_UNFINISHED))
+        .order_by(TASK.id)
+        .for_update(skip_locked=True)
+        .cte("picked", materialized=True)
+    )
+    return _canceled(picked)
+
+
+def cancel_lane(lane: int, first: int, last: int, reason: str | None) -> Statement[int]:
+    """Cancel the unfinished tasks of a range of ids that are still in this lane, which a retry makes them leave."""
+    return _cancel_lane.bind(lane=lane, first=first, last=last, reason=reason)
+
+
+@template(read=scalar)
 def _unfinished_in() -> Query[Any]:
     return select(TASK.id).from_(TASK).where(_in_range(), TASK.status.in_(_UNFINISHED)).order_by(TASK.id).limit(1)
 

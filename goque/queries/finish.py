@@ -376,11 +376,12 @@ def settle(worker: int, ended: Sequence[End]) -> Statement[int]:
 @template(read=scalar)
 def _still_held() -> Query[Any]:
     rows = unnest("held", id=Bind("ids", array(BIGINT)), run=Bind("runs", array(BIGINT)))
-    return select(TASK.id).from_(rows).join(TASK, _mine(rows)).where(TASK.status.in_(_UNFINISHED))
+    mine = [*_UNFINISHED, lit(Status.CANCELED)]
+    return select(TASK.id).from_(rows).join(TASK, _mine(rows)).where(TASK.status.in_(mine))
 
 
 def still_held(worker: int, tasks: Sequence[tuple[int, int]]) -> Statement[int]:
-    """Which of these ``(id, run)`` this worker still holds."""
+    """Which of these ``(id, run)`` this worker still holds, canceled ones that are not settled included."""
     return _still_held.bind(worker=worker, ids=[task for task, _ in tasks], runs=[run for _, run in tasks])
 
 
@@ -480,39 +481,51 @@ def report(worker: int, news: Sequence[Report]) -> Statement[int]:
 def _share() -> Query[Any]:
     inputs = unnest("inputs", id=Bind("ids", array(BIGINT)))
     edge = (
-        delete(DEPENDENCY)
-        .using(inputs, TASK)
-        .where(DEPENDENCY.input_id == inputs.id, TASK.id == inputs.id, TASK.status.in_(_FINAL))
-        .returning(DEPENDENCY.dependant_id, TASK.status.as_("after"))
-        .cte("edge")
+        select(DEPENDENCY.input_id, DEPENDENCY.dependant_id, TASK.status.as_("after"))
+        .from_(inputs)
+        .join(DEPENDENCY, DEPENDENCY.input_id == inputs.id)
+        .join(TASK, TASK.id == inputs.id)
+        .where(TASK.status.in_(_FINAL))
+        .cte("edge", materialized=True)
     )
     follower = TASK.as_("follower")
-    waiting = (
+    row = (
         select(follower.id, follower.lane_id, follower.status.as_("before"))
         .from_(follower)
-        .where(follower.id == edge.dependant_id, follower.status == lit(Status.PENDING))
-        .for_update()
-        .sub("waiting")
+        .where(follower.id == edge.dependant_id)
+        .for_update(skip_locked=True)
+        .sub("row")
     )
     locked = (
-        select(waiting.id, waiting.lane_id, waiting.before, edge.after)
+        select(row.id, row.lane_id, row.before, edge.input_id, edge.after)
         .from_(edge)
-        .cross_join_lateral(waiting)
+        .cross_join_lateral(row)
         .cte("locked", materialized=True)
+    )
+    # An edge goes with its follower or stays: one that is skipped here is found by the sweeper.
+    cut = (
+        delete(DEPENDENCY)
+        .using(locked)
+        .where(DEPENDENCY.input_id == locked.input_id, DEPENDENCY.dependant_id == locked.id)
+        .returning(DEPENDENCY.dependant_id)
+        .cte("cut")
     )
     released = (
         update(TASK)
         .set(TASK.status, locked.after)
         .set(TASK.finished_at, now())
         .from_(locked)
-        .where(TASK.id == locked.id)
+        .where(TASK.id == locked.id, locked.before == lit(Status.PENDING))
         .returning(TASK.id, TASK.lane_id, locked.before, TASK.status.as_("after"))
         .cte("released")
     )
     counts = counted(released, before=released.before, after=released.after)
-    return select(released.id).with_(edge, locked, released, counts).from_(released)
+    return select(released.id).with_(edge, locked, cut, released, counts).from_(released)
 
 
 def share(inputs: Sequence[int]) -> Statement[int]:
-    """Give the outcome of these tasks to those that share it by their external id, as far as they are final."""
+    """Give the outcome of these tasks to those that share it by their external id, as far as they are final.
+
+    Followers that somebody has locked are left for ``upkeep.inputs``: no completer waits for a person's transaction.
+    """
     return _share.bind(ids=sorted(inputs))

@@ -336,13 +336,15 @@ def history_size(filters: Filters, at_most: int) -> Query[Any]:
 
 def _tasks_within(filters: Filters, limit: int | None) -> Any:
     span = _span()
-    conditions, _ = _task_conditions(filters)
+    conditions, lane_needed = _task_conditions(filters)
     conditions += _within(coalesce(TASK.finished_at, TASK.started_at, TASK.created_at), filters)
     if filters.status is not None:
         conditions.append(_one_of(TASK.status, filters.status))
     if filters.worker is not None:
         conditions.append(_worker_is(TASK.worker_id, filters.worker))
-    query = select(TASK.id, TASK.created_at).from_(TASK).join(LANE, LANE.id == TASK.lane_id)
+    query = select(TASK.id, TASK.created_at).from_(TASK)
+    if lane_needed:
+        query = query.join(LANE, LANE.id == TASK.lane_id)
     query = query.where(TASK.id >= span.first, TASK.id <= span.last, *conditions)
     if limit is not None:
         query = query.order_by(TASK.id.desc()).limit(limit)
@@ -361,10 +363,19 @@ def task_rows(filters: Filters) -> Query[Any]:
     chosen: Any = _tasks_within(filters, None if filters.order_by else filters.limit).sub("chosen")
     known: dict[str, Expression[Any]] = {column.name: column for column in columns_of(tasks)}
     known |= {"failed": tasks.status.in_(_FAILED), "final": tasks.status.in_(_FINAL)}
-    columns = [known[name].as_(name) for name in filters.columns or TASKS]
-    query = select(*columns).from_(chosen).join(tasks, tasks.id == chosen.id)
+    wanted = filters.columns or TASKS
+    needed = dict.fromkeys((*wanted, *(name for name, _ in filters.order_by)))
+    # The limit keeps the planner from joining the view as a whole, all tasks of it, before it looks at the chosen ones.
+    shown: Any = (
+        select(*(known[name].as_(name) for name in needed))
+        .from_(tasks)
+        .where(tasks.id == chosen.id)
+        .limit(1)
+        .sub("shown")
+    )
+    query = select(*(shown[name] for name in wanted)).from_(chosen).cross_join_lateral(shown)
     newest = (chosen.created_at.desc(), chosen.id.desc())
-    found: Query[Any] = query.order_by(*_order(filters, known), *newest).limit(filters.limit)
+    found: Query[Any] = query.order_by(*_order(filters, shown), *newest).limit(filters.limit)
     return found
 
 

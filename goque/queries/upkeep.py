@@ -5,13 +5,14 @@ Every statement is bounded and skips what others have locked: whatever it leaves
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from goque.model.states import MAX_LOSSES, UNFINISHED, RunOutcome, Status
+from goque.model.states import FINAL, MAX_LOSSES, UNFINISHED, RunOutcome, Status
 from goque.queries.moments import ready_now
 from goque.queries.tally import COUNTERS, counted
 from goque.sql import (
     BIGINT,
+    DOUBLE,
     INTEGER,
     SMALLINT,
     TEXT,
@@ -29,14 +30,16 @@ from goque.sql import (
     not_exists,
     now,
     null,
+    present,
     scalar,
+    seconds,
     select,
     sum_,
     template,
     unnest,
     update,
 )
-from goque.sql.tables import CLAIM, EXTERNAL_ID, RUN, TALLY, TASK, WORKER
+from goque.sql.tables import BATCH, CLAIM, DEPENDENCY, EXTERNAL_ID, LANE, RUN, TALLY, TASK, WORKER
 from goque.sql.types import TIMESTAMPTZ
 
 STEP = 1_000
@@ -204,6 +207,76 @@ def _forget_claims() -> Query[Any]:
 def forget_claims() -> Statement[int]:
     """Drop the claims of lost workers of which nothing is left to free."""
     return _forget_claims.bind()
+
+
+@template(read=scalar)
+def _left_behind() -> Query[Any]:
+    return (
+        select(CLAIM.number)
+        .from_(CLAIM)
+        .where(exists(select(WORKER.id).from_(WORKER).where(WORKER.id == CLAIM.worker_id, _dead())))
+        .limit(1)
+    )
+
+
+def left_behind() -> Statement[int]:
+    """A claim of a lost worker, if there is one: somebody's transaction holds what is left of it."""
+    return _left_behind.bind()
+
+
+class Input(NamedTuple):
+    """A task whose outcome others share."""
+
+    id: int
+    final: bool
+
+
+@template(read=Input._make)
+def _inputs() -> Query[Any]:
+    page = (
+        select(DEPENDENCY.input_id)
+        .from_(DEPENDENCY)
+        .where(DEPENDENCY.input_id > Bind("after", BIGINT))
+        .order_by(DEPENDENCY.input_id)
+        .limit(Bind("limit", INTEGER))
+        .sub("page")
+    )
+    return (
+        select(TASK.id, TASK.status.in_([lit(status) for status in sorted(FINAL)]).as_("final"))
+        .from_(page)
+        .join(TASK, TASK.id == page.input_id)
+    )
+
+
+def inputs(after: int, limit: int = STEP) -> Statement[Input]:
+    """The next tasks whose outcome others wait to share, one for each of those. A final one was missed."""
+    return _inputs.bind(after=after, limit=limit)
+
+
+@template(read=tuple)
+def _half_canceled() -> Query[Any]:
+    waits = TALLY.new + TALLY.pending + TALLY.processing + TALLY.error
+    closed = (
+        select(LANE.id, LANE.batch_id)
+        .from_(LANE)
+        .where(LANE.canceled_at < now() - seconds(Bind("patience", DOUBLE)), LANE.batch_id.is_not_null())
+        .cte("closed")
+    )
+    return (
+        select(closed.id, BATCH.id.as_("batch_id"), BATCH.total, BATCH.cancel_reason)
+        .with_(closed)
+        .from_(closed)
+        .join(BATCH, BATCH.id == present(closed.batch_id))
+        .join(TALLY, TALLY.lane_id == closed.id)
+        .group_by(closed.id, BATCH.id, BATCH.total, BATCH.cancel_reason)
+        .having(sum_(waits) > lit(0))
+        .limit(10)
+    )
+
+
+def half_canceled(patience: float) -> Statement[tuple[int, int, int, str | None]]:
+    """Lanes that were closed ``patience`` seconds ago and have unfinished tasks: lane, batch, its total, the reason."""
+    return _half_canceled.bind(patience=patience)
 
 
 @template(read=tuple)

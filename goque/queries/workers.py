@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from goque.model.states import UNFINISHED
+from goque.model.states import UNFINISHED, Status
 from goque.sql import (
     BIGINT,
     BOOLEAN,
@@ -19,7 +19,6 @@ from goque.sql import (
     Statement,
     array,
     case,
-    delete,
     epoch,
     exists,
     function,
@@ -38,6 +37,8 @@ from goque.sql.types import TIMESTAMPTZ
 
 BEAT_S = 3.0
 """Seconds between heartbeats, and the least time between two looks."""
+PUNCTUAL = 0.97
+"""A look may come this much early, so that a heartbeat's own delay does not make it skip a turn."""
 LOOKS = 5
 """Who was missing at this many looks in a row is lost: a lease of about 15 seconds."""
 
@@ -155,7 +156,7 @@ def look(worker: int) -> Statement[int]:
 
     Belongs into one transaction with this worker's own heartbeat: only who is well himself may judge.
     """
-    return _look.bind(worker=worker, interval=BEAT_S * 0.97, name="heal")
+    return _look.bind(worker=worker, interval=BEAT_S * PUNCTUAL, name="heal")
 
 
 @template(read=scalar)
@@ -175,21 +176,11 @@ def finish(worker: int) -> Statement[int]:
     return _finish.bind(worker=worker)
 
 
-@template(read=scalar)
-def _drop_claims() -> Query[Any]:
-    return delete(CLAIM).where(CLAIM.worker_id == Bind("worker", BIGINT)).returning(CLAIM.number)
-
-
-def drop_claims(worker: int) -> Statement[int]:
-    """This worker holds nothing any more."""
-    return _drop_claims.bind(worker=worker)
-
-
 @template(read=tuple)
 def _held_by() -> Query[Any]:
     member = unnest("member", id=CLAIM.task_ids)
     return (
-        select(TASK.id, TASK.run)
+        select(TASK.id, TASK.run, (TASK.status == lit(Status.CANCELED)).as_("canceled"))
         .from_(CLAIM)
         .cross_join_lateral(select(member.id).from_(member).sub("member"))
         .join(TASK, TASK.id == member.id)
@@ -197,13 +188,13 @@ def _held_by() -> Query[Any]:
             CLAIM.worker_id == Bind("worker", BIGINT),
             TASK.worker_id == Bind("worker", BIGINT),
             TASK.seq < lit(0),
-            TASK.status.in_([lit(status) for status in sorted(UNFINISHED)]),
+            TASK.status.in_([lit(status) for status in sorted({*UNFINISHED, Status.CANCELED})]),
         )
     )
 
 
-def held_by(worker: int) -> Statement[tuple[int, int]]:
-    """What the database thinks this worker holds, as ``(id, run)``."""
+def held_by(worker: int) -> Statement[tuple[int, int, bool]]:
+    """What the database thinks this worker holds, as ``(id, run, whether it was canceled)``."""
     return _held_by.bind(worker=worker)
 
 

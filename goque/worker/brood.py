@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -57,6 +58,8 @@ class Brood:
         self.of_line: dict[Line, Child] = {}
         self.birth_at = 0.0
         """When the next child may be made, if that has to wait; ``time.monotonic()``."""
+        self.due = math.inf
+        """When somebody has to look after it, because of what happened since the last look; ``time.monotonic()``."""
         self.open = False
         """Whether children that end are replaced."""
 
@@ -106,11 +109,6 @@ class Brood:
                     self._back_off()
             self.provide()
 
-    @property
-    def has_news(self) -> bool:
-        """Whether ``revive`` has something to do although nothing can be read."""
-        return self._hatchery.has_news
-
     def flush(self, place: Slot) -> None:
         """Give the slot's child what it may have."""
         while place.waiting:
@@ -154,6 +152,7 @@ class Brood:
             self._forget_room(line)
         child.finish()
         child.kill_at = time.monotonic() + self._upbringing.answer_time
+        self.due = min(self.due, child.kill_at)
         if child is self._home:
             self._home = None
         for line in child.lines:
@@ -201,12 +200,15 @@ class Brood:
         for line in child.lines:
             self.of_line[line] = child
             self._selector.register(line.replies, selectors.EVENT_READ, partial(self._on_replies, line))
+        if self._hatchery.has_news:
+            self.due = 0.0  # a death was told while this birth was waited for
         return child
 
     def _back_off(self) -> None:
         """Do not fork in a tight loop when children die before they are of any use."""
         self._misbirths += 1
         self.birth_at = time.monotonic() + min(10.0, 0.05 * 2 ** min(self._misbirths, 10))
+        self.due = min(self.due, self.birth_at)
 
     # Deaths
 

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from goque.errors import DatabaseUnavailable, KeyMissing, SignatureInvalid
 from goque.model.eligibility import EVERY_QUEUE
 from goque.model.outcomes import Outcome
+from goque.model.states import RunOutcome, Status
 from goque.postgres.database import Dedicated
 from goque.queries import claim, finish, workers
+from goque.queries.finish import End
 from goque.service import Service
 from goque.worker.desk import Desk, Ended, Held, Me
 from goque.worker.ledger import Ledger
@@ -23,6 +25,8 @@ MOST_TO_WRITE = 4_096
 """With so many tasks held, outcomes that could not be written included, nothing more is claimed."""
 LARGE_AT_ONCE = 32 * 1024 * 1024
 SHORTEST_LOOK, LONGEST_LOOK = 0.02, 3.0
+SECOND_CHECK_S = 65.0
+"""After a lost answer the server may still be claiming for us, up to its statement timeout of 60 seconds."""
 
 
 class Claimer(Service):
@@ -52,8 +56,6 @@ class Claimer(Service):
         self.claiming = True
         self.ends_at: float | None = None
         """``time.monotonic()`` at which this worker must be gone: what may run for longer is left to others."""
-        self.suspended = False
-        """Claims nothing while our own heartbeat cannot be written."""
         self.looked_in_vain = 0
         """Looks for work in a row that found none."""
         self._look_at = 0.0
@@ -62,7 +64,10 @@ class Claimer(Service):
         self._look_cost = 0.0
         self._looked_at = 0.0
         self._number = int(time.time() * 1000)
-        self._in_doubt = False
+        self._checks: list[float] = []
+        """When to look for claims of which we did not hear (``time.monotonic()``)."""
+        self._fresh: list[Held] = []
+        """Claimed, and not yet prepared."""
         self._large: list[Held] = []
 
     def look_again(self) -> None:
@@ -83,14 +88,17 @@ class Claimer(Service):
         self.turn()
         return 0.0
 
+    def on_stop(self) -> None:
+        self._hand_back_rest()
+
     # When
 
     def _pause(self) -> float:
         """Seconds until there is something to do; 0 or less for now."""
-        if self._in_doubt or (self._large and (self._starving() or not self.claiming)):
+        if self._large and (self._starving() or not self.claiming):
             return 0.0
         now = time.monotonic()
-        due = now + 60.0
+        due = min([now + 60.0, *self._checks])
         if self._may_claim():
             if not self._roster.empty:
                 if self._asks():
@@ -107,7 +115,7 @@ class Claimer(Service):
         return max(0.002, 20 * self._look_cost) if self._look_cost > 0.001 else 0.0
 
     def _may_claim(self) -> bool:
-        return self.claiming and not self.suspended and self._desk.load()[2] < MOST_TO_WRITE
+        return self.claiming and self._me.well and self._desk.load()[2] < MOST_TO_WRITE
 
     def _starving(self) -> bool:
         return self._desk.load()[0] == 0
@@ -127,8 +135,8 @@ class Claimer(Service):
     def turn(self) -> None:
         """Claim what there is room for, and look for more when that is due."""
         try:
-            if self._in_doubt:
-                self._clear_doubt()
+            if self._checks and time.monotonic() >= self._checks[0]:
+                self.clear_doubt()
             asks = self._asks() if self._may_claim() else []
             if asks:
                 self._number += 1
@@ -137,12 +145,17 @@ class Claimer(Service):
             if self.claiming:
                 self._fetch_large()
                 self._look()
-            elif self._large:
-                large, self._large = self._large, []
-                self._desk.unstarted(large)
+            else:
+                self._hand_back_rest()
         except DatabaseUnavailable:
-            self._in_doubt = True
+            now = time.monotonic()
+            self._checks = [now, now + SECOND_CHECK_S]
             raise
+        finally:
+            # Whatever went wrong between claiming a task and preparing it: it is in our hands and nobody else's.
+            if self._fresh:
+                fresh, self._fresh = self._fresh, []
+                self._desk.unstarted(fresh)
 
     def _take(self, asks: Sequence[Ask], number: int, rows: list[claim.Claimed]) -> None:
         lowest: dict[int, tuple[int, int]] = {}
@@ -172,12 +185,15 @@ class Claimer(Service):
             for row in rows
         ]
         self._desk.claimed(tasks)
+        self._fresh = tasks
         self._programs.learn({row.lane for row in rows})
         suspects = [held for held in tasks if held.alone and not held.expired]
         self._large += [held for held in tasks if held.args is None and not held.alone and not held.expired]
+        self._fresh = suspects
         self._prepare([held for held in tasks if held.expired or (held.args is not None and not held.alone)])
         if suspects:
             self._mark_suspects(suspects)
+            self._fresh = []
 
     def _prepare(self, tasks: list[Held]) -> None:
         """Verify, and make ready what may be run."""
@@ -217,8 +233,9 @@ class Claimer(Service):
     def _fetch_large(self) -> None:
         """Read large arguments when they are about to be needed, a few at a time."""
         while self._large and self._desk.load()[0] < self._roster.slots:
-            some, self._large = self._large[: self._roster.slots], self._large[self._roster.slots :]
+            some = self._large[: self._roster.slots]
             args = dict(self._connection.all(claim.arguments([held.id for held in some])))
+            del self._large[: len(some)]
             for held in some:
                 held.args = args.get(held.id)
             self._prepare(some)
@@ -256,10 +273,18 @@ class Claimer(Service):
 
     # After a break
 
-    def _clear_doubt(self) -> None:
+    def clear_doubt(self) -> None:
         """After a lost answer: hand back what was claimed for us without our hearing of it."""
         rows = self._connection.all(workers.held_by(self._me.id))
-        unheard = [(task, run) for task, run in rows if self._desk.find(task) is None]
-        if unheard:
-            self._connection.run(finish.hand_back(self._me.id, unheard))
-        self._in_doubt = False
+        unheard = [row for row in rows if not self._desk.holds(row[0], row[1])]
+        if ready := [(task, run) for task, run, canceled in unheard if not canceled]:
+            self._connection.run(finish.hand_back(self._me.id, ready))
+        if canceled := [End(task, run, Status.CANCELED, RunOutcome.CANCELED) for task, run, gone in unheard if gone]:
+            self._connection.run(finish.settle(self._me.id, canceled))
+        self._checks = [at for at in self._checks if at > time.monotonic()]
+
+    def _hand_back_rest(self) -> None:
+        """What is still to be fetched is not fetched any more."""
+        if self._large:
+            large, self._large = self._large, []
+            self._desk.unstarted(large)

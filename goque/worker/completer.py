@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from goque.errors import DatabaseError, DatabaseUnavailable
+from goque.errors import DatabaseError, DatabaseUnavailable, MigrationNeeded
 from goque.model.eligibility import EVERY_QUEUE
 from goque.model.outcomes import Outcome
 from goque.postgres.database import Dedicated
@@ -23,7 +24,7 @@ from goque.service import Service
 from goque.sql import Statement
 from goque.worker.desk import WORTH_WRITING, Desk, Ended, Held, Me
 from goque.worker.jobs import Why
-from goque.worker.ledger import Ledger
+from goque.worker.ledger import Ledger, News
 from goque.worker.roster import Roster
 
 log = logging.getLogger("goque.worker")
@@ -38,6 +39,8 @@ WATCH_S = 0.7
 """How often it is asked whether something that is held was canceled or paused."""
 TELL_S = 0.02
 """Least time between two notifications about the same lane."""
+_COMES_AGAIN = ("25", "40", "53", "55", "57", "58")
+"""Classes of SQLSTATE that say nothing about what was to be written: locks, deadlocks, a full disk."""
 
 
 @dataclass(slots=True)
@@ -50,6 +53,17 @@ class _Turn:
     def add(self, statement: Statement[Any], handler: Callable[[list[Any]], None] = lambda _rows: None) -> None:
         self.statements.append(statement)
         self.handlers.append(handler)
+
+
+@dataclass(slots=True)
+class _Unmatched:
+    """What the fence kept out: outcomes, and tasks to be handed back."""
+
+    ended: list[Ended] = field(default_factory=list)
+    unstarted: list[Held] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.ended or self.unstarted)
 
 
 class Completer(Service):
@@ -85,6 +99,9 @@ class Completer(Service):
         """Runs whose outcome was written."""
         self._tick_at = 0.0
         self._watch_at = 0.0
+        self._news: list[News] = []
+        self._locked = _Unmatched()
+        """Ours, but somebody's open transaction holds the row: they come again with the next tick."""
         self._untold: set[int] = set()
         self._told_at = 0.0
 
@@ -124,41 +141,35 @@ class Completer(Service):
 
     def turn(self) -> None:
         """One round trip with everything there is to say."""
+        if self._locked and time.monotonic() >= self._tick_at:
+            self._desk.unwritten(self._locked.ended, self._locked.unstarted, [])
+            self._locked = _Unmatched()
         ended, unstarted, claims = self._desk.outgoing(2 * WORTH_WRITING)
-        turn = _Turn([], [])
-        late: list[Ended] = []
-        self._say_endings(turn, ended, late)
-        if unstarted:
-            turn.add(
-                finish.hand_back(self._me.id, [(held.id, held.run) for held in unstarted]),
-                lambda rows: self._handed_back(unstarted, rows),
-            )
-        if claims:
-            turn.add(finish.close_claims(self._me.id, claims))
-        self._say_news(turn)
-        self._tell(turn)
-        self._run(turn, ended, unstarted, claims)
-        if late:
-            self._settle(late)
-
-    def _run(self, turn: _Turn, ended: list[Ended], unstarted: list[Held], claims: list[int]) -> None:
-        if not turn.statements:
-            return
+        turn, late = _Turn([], []), _Unmatched()
         try:
-            answers = self._connection.pipeline(turn.statements)
+            self._say_endings(turn, ended, late)
+            self._say_returns(turn, unstarted, late)
+            if claims:
+                turn.add(finish.close_claims(self._me.id, claims))
+            self._say_news(turn)
+            self._tell(turn)
+            self._run(turn)
         except DatabaseUnavailable:
             self._desk.unwritten(ended, unstarted, claims)
             raise
-        except DatabaseError as error:
-            # One outcome that PostgreSQL refuses must not hold up the others.
+        except Exception as error:
             log.warning("a flush was refused, writing outcomes one by one: %s", error)
             self._desk.unwritten([], unstarted, claims)
+            self._ledger.told(self._news)
             self._write_one_by_one(ended, error)
             return
-        for handler, rows in zip(turn.handlers, answers, strict=True):
+        self._settle(late)
+
+    def _run(self, turn: _Turn) -> None:
+        for handler, rows in zip(turn.handlers, self._connection.pipeline(turn.statements), strict=True):
             handler(rows)
 
-    def _say_endings(self, turn: _Turn, ended: list[Ended], late: list[Ended]) -> None:
+    def _say_endings(self, turn: _Turn, ended: list[Ended], late: _Unmatched) -> None:
         if not ended:
             return
         for one in ended:
@@ -184,67 +195,91 @@ class Completer(Service):
         turn.add(finish.share([one.held.id for one in ended]))
         self._untold.update(one.held.lane for one in ended)
 
-    def _written(self, ended: list[Ended], ids: list[int], late: list[Ended]) -> None:
+    def _written(self, ended: list[Ended], ids: list[int], late: _Unmatched) -> None:
         matched = set(ids)
         self.written += len(matched)
         self._desk.written([one.held for one in ended if one.held.id in matched])
-        late.extend(one for one in ended if one.held.id not in matched)
+        late.ended += [one for one in ended if one.held.id not in matched]
 
-    def _settle(self, late: list[Ended]) -> None:
-        """Outcomes that matched no row: of canceled tasks, of rows that somebody has locked, or of tasks we lost."""
-        settled, still = self._connection.pipeline(
-            [
-                finish.settle(self._me.id, [self._ledger.end(one) for one in late]),
-                finish.still_held(self._me.id, [(one.held.id, one.held.run) for one in late]),
-            ]
-        )
-        mine = set(still) - set(settled)
-        again = [one for one in late if one.held.id in mine]
-        gone = [one for one in late if one.held.id not in mine]
-        for one in gone:
-            if one.held.id not in set(settled):
-                log.warning("task %s is not ours any more: its outcome (%s) is dropped", one.held.id, one.outcome.kind)
-        self._desk.written([one.held for one in gone])
-        self._desk.unwritten(again, [], [])
+    def _say_returns(self, turn: _Turn, tasks: list[Held], late: _Unmatched) -> None:
+        def returned(ids: list[int]) -> None:
+            matched = set(ids)
+            self._desk.written([held for held in tasks if held.id in matched])
+            late.unstarted += [held for held in tasks if held.id not in matched]
 
-    def _write_one_by_one(self, ended: list[Ended], error: DatabaseError) -> None:
-        late: list[Ended] = []
-        for one in ended:
-            turn = _Turn([], [])
-            self._say_endings(turn, [one], late)
-            try:
-                answers = self._connection.pipeline(turn.statements)
-            except DatabaseUnavailable:
-                self._desk.unwritten([one], [], [])
-                raise
-            except DatabaseError as refused:
-                failed = Outcome(
-                    "error",
-                    error_type="goque.errors.DatabaseError",
-                    message=f"its outcome could not be stored: {refused}",
-                )
-                if one.outcome.error_type == failed.error_type:
-                    log.error("task %s cannot be ended: %s", one.held.id, error)
-                    continue
-                self._desk.unwritten([Ended(one.held, failed)], [], [])
-                continue
-            for handler, rows in zip(turn.handlers, answers, strict=True):
-                handler(rows)
-        if late:
+        if tasks:
+            turn.add(finish.hand_back(self._me.id, [(held.id, held.run) for held in tasks]), returned)
+
+    def _settle(self, late: _Unmatched) -> None:
+        """What matched no row belongs to canceled tasks, to rows that somebody has locked, or to tasks we lost."""
+        if not late:
+            return
+        stopped = [*late.ended, *(Ended(held, Outcome("canceled")) for held in late.unstarted)]
+        try:
+            settled, still = self._connection.pipeline(
+                [
+                    finish.settle(self._me.id, [self._ledger.end(one) for one in stopped]),
+                    finish.still_held(self._me.id, [(one.held.id, one.held.run) for one in stopped]),
+                ]
+            )
+        except BaseException:
+            self._desk.unwritten(late.ended, late.unstarted, [])
+            raise
+        locked = set(still)
+        self._locked.ended += [one for one in late.ended if one.held.id in locked]
+        self._locked.unstarted += [held for held in late.unstarted if held.id in locked]
+        self._desk.written([one.held for one in stopped if one.held.id not in locked])
+        dropped = {one.held.id for one in late.ended} - locked - set(settled)
+        if dropped:
+            log.warning(
+                "%d outcomes matched no task of ours: the tasks are others' by now, or an answer was lost (task %s)",
+                len(dropped),
+                min(dropped),
+            )
+
+    def _write_one_by_one(self, ended: list[Ended], error: Exception) -> None:
+        """One outcome that PostgreSQL refuses must not hold up the others."""
+        left, late = deque(ended), _Unmatched()
+        try:
+            while left:
+                turn = _Turn([], [])
+                try:
+                    self._say_endings(turn, [left[0]], late)
+                    self._run(turn)
+                except Exception as refused:
+                    if _comes_again(refused):
+                        raise
+                    self._replace(left[0], refused)
+                left.popleft()
+        finally:
+            self._desk.unwritten(list(left), [], [])
             self._settle(late)
+        if not ended and _comes_again(error):
+            raise error  # so that the next turn is not taken at once
 
-    def _handed_back(self, tasks: list[Held], ids: list[int]) -> None:
-        matched = set(ids)
-        self._desk.written([held for held in tasks if held.id in matched])
-        rest = [Ended(held, Outcome("canceled")) for held in tasks if held.id not in matched]
-        if rest:
-            self._settle(rest)
+    def _replace(self, one: Ended, refused: Exception) -> None:
+        """An outcome that cannot be stored becomes a failure that says so."""
+        failed = Outcome(
+            "error",
+            error_type="goque.errors.DatabaseError",
+            message=f"its outcome could not be stored: {refused}",
+            started=one.outcome.started,
+            run_s=one.outcome.run_s,
+            cpu_s=one.outcome.cpu_s,
+            max_rss=one.outcome.max_rss,
+        )
+        if one.outcome.error_type == failed.error_type:
+            log.error("task %s cannot be ended: %s", one.held.id, refused)
+        else:
+            self._desk.unwritten([Ended(one.held, failed, one.at)], [], [])
 
     def _say_news(self, turn: _Turn) -> None:
         """Mark what has begun, report progress, and ask what was canceled."""
         # With the hand-back that it caused: there may be no other turn for a long time.
-        for lane, module in self._ledger.newly_lacking():
-            turn.add(claim.lacks(lane, module))
+        if lacking := self._ledger.newly_lacking():
+            for lane, module in lacking:
+                turn.add(claim.lacks(lane, module))
+            turn.handlers[-1] = lambda _rows: self._ledger.said_lacking(len(lacking))
         now = time.monotonic()
         if now < self._tick_at:
             return
@@ -259,7 +294,8 @@ class Completer(Service):
             marks = [(one.id, one.run, now - (one.running_since or now)) for one in begun]
             turn.add(claim.start(self._me.id, marks), lambda rows: self._started(begun, rows))
         if news := self._ledger.news(held):
-            turn.add(finish.report(self._me.id, news))
+            self._news = news
+            turn.add(finish.report(self._me.id, self._ledger.reports(news)), lambda _rows: self._ledger.told(news))
         if held and now >= self._watch_at:
             self._watch_at = now + WATCH_S
             turn.add(claim.watch_held([(one.id, one.lane) for one in held], EVERY_QUEUE), self._heed)
@@ -284,6 +320,13 @@ class Completer(Service):
     def _tell(self, turn: _Turn) -> None:
         now = time.monotonic()
         if self._untold and now - self._told_at >= TELL_S:
-            turn.add(reading.tell_watchers(self._channel, sorted(self._untold)))
-            self._untold.clear()
+            told = sorted(self._untold)
+            turn.add(reading.tell_watchers(self._channel, told), lambda _rows: self._untold.difference_update(told))
             self._told_at = now
+
+
+def _comes_again(error: Exception) -> bool:
+    """Whether the same may be written another time, as it is."""
+    if isinstance(error, DatabaseUnavailable | MigrationNeeded):
+        return True
+    return isinstance(error, DatabaseError) and error.sqlstate[:2] in _COMES_AGAIN

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from goque.model.eligibility import Eligibility
 from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.database import Dedicated
-from goque.queries import claim, workers
+from goque.queries import claim, upkeep, workers
 from goque.version import VERSION
 from goque.worker.claimer import LONGEST_LOOK, Claimer
 from goque.worker.completer import Completer
@@ -86,6 +86,7 @@ class Crew:
     completer: Completer = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     heartbeat: Heartbeat = field(init=False)
+    ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
         config = self.config
@@ -100,7 +101,7 @@ class Crew:
         self.me = Me(self._register(), eligibility)
         self.desk = Desk()
         roster = Roster(config.slots)
-        ledger = Ledger(self.ring)
+        ledger = self.ledger = Ledger(self.ring)
         programs = Programs(
             self.ring, lambda lanes: self.asking.all(claim.programs(lanes)), result_limit=config.result_limit
         )
@@ -112,7 +113,7 @@ class Crew:
             max_tasks_per_child=config.max_tasks_per_child,
             max_memory=config.max_memory,
         )
-        self.dispatcher = Dispatcher(pool, self.desk, roster, programs, ledger)
+        self.dispatcher = Dispatcher(self.me, pool, self.desk, roster, programs, ledger)
         self.completer = Completer(
             self.writing,
             self.me,
@@ -179,25 +180,23 @@ class Crew:
     def close(self, *, orderly: bool) -> None:
         """End all parts. ``orderly``: what we held has been handed back, and the database is told so."""
         self.heartbeat.stop()
-        self.claimer.stop()
-        self.dispatcher.stop()
-        self.dispatcher.join(10.0)
+        # In the order in which tasks pass through them: what one brings at its end, the next hands back at its own.
+        for service in (self.claimer, self.dispatcher):
+            service.stop()
+            service.join(10.0)
         if orderly:
             self.wait_until_idle(time.monotonic() + 5.0)
         self.completer.stop()
         self.completer.join(10.0)
-        self.claimer.join(10.0)
         self.heartbeat.join(10.0)
         if orderly:
-            statements = [workers.finish(self.me.id)]
-            if self.desk.idle:
-                statements.append(workers.drop_claims(self.me.id))
-            self.asking.pipeline(statements)
+            # A claim whose answer was lost is known to the database only; what cannot be handed back the healer frees.
+            self.claimer.clear_doubt()
+            self.asking.pipeline([workers.finish(self.me.id), upkeep.forget_claims()])
 
     def _on_silence(self, silent: bool) -> None:
         if silent:
             log.warning("no heartbeat could be written for a lease: starting nothing until one can")
-        self.claimer.suspended = self.dispatcher.suspended = silent
         self.claimer.look_again()
 
     def _register(self) -> int:

@@ -6,6 +6,7 @@ dispatcher takes them and brings outcomes, the completer takes those. None waits
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, deque
@@ -20,6 +21,8 @@ LOW = 64
 """With fewer tasks ready than this, the claimer is told that there is room."""
 WORTH_WRITING = 256
 """Outcomes that are written without waiting for more."""
+MOST_BYTES = 64 * 1024 * 1024
+"""Results that are written at once, unless a single one is larger."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +51,8 @@ class Held:
     progress: dict[str, Any] | None = None
     new_checkpoint: bytes | None = None
     live_log: str = ""
+    over: bool = False
+    """Its end is written, or it is another's by now."""
 
     @property
     def alone(self) -> bool:
@@ -70,6 +75,13 @@ class Me:
 
     id: int
     eligibility: Eligibility
+    well_until: float = math.inf
+    """``time.monotonic()`` up to which nobody can have declared us lost; after it we start nothing."""
+
+    @property
+    def well(self) -> bool:
+        """Whether we may start and claim."""
+        return time.monotonic() < self.well_until
 
 
 class Desk:
@@ -124,17 +136,31 @@ class Desk:
     def outgoing(self, most: int) -> tuple[list[Ended], list[Held], list[int]]:
         """Outcomes, unstarted tasks and finished claims to write now; what could not be written is given back."""
         with self.changed:
-            ended, self._ended = self._ended[:most], self._ended[most:]
+            most_ended = self._within(most)
+            ended, self._ended = self._ended[:most_ended], self._ended[most_ended:]
             unstarted, self._unstarted = self._unstarted[:most], self._unstarted[most:]
             claims, self._closed_claims = self._closed_claims, []
             return ended, unstarted, claims
+
+    def _within(self, most: int) -> int:
+        """How many outcomes fit into one statement: a message to PostgreSQL ends at 1 GiB."""
+        size = 0
+        for number, one in enumerate(self._ended[:most]):
+            size += len(one.outcome.result or b"")
+            if size > MOST_BYTES and number:
+                return number
+        return most
 
     def written(self, tasks: Iterable[Held]) -> None:
         """These are over for this worker."""
         with self.changed:
             for held in tasks:
-                if self._held.pop(held.id, None) is None:
+                if held.over:
                     continue
+                held.over = True
+                # Handed back and claimed again at once, a later run of it may stand in its place.
+                if self._held.get(held.id) is held:
+                    del self._held[held.id]
                 self._lanes[held.lane] -= 1
                 if not self._lanes[held.lane]:
                     del self._lanes[held.lane]
@@ -206,6 +232,11 @@ class Desk:
         """The task, if it is held."""
         with self.changed:
             return self._held.get(task)
+
+    def holds(self, task: int, run: int) -> bool:
+        """Whether this run of the task is in our hands."""
+        held = self.find(task)
+        return held is not None and held.run == run
 
     def everything(self) -> list[Held]:
         """All held tasks, ended and unwritten ones included."""

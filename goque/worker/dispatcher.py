@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from goque.model.outcomes import Outcome
 from goque.service import Service
-from goque.worker.desk import Desk, Ended, Held
+from goque.worker.desk import Desk, Ended, Held, Me
 from goque.worker.jobs import Checkpointed, Event, Finished, Progressed, Returned, Why
 from goque.worker.ledger import Ledger
 from goque.worker.pool import Pool
@@ -30,8 +30,9 @@ LOG_S = 2.0
 class Dispatcher(Service):
     """Drives the pool from one thread. What other threads want of it they order, and it carries out."""
 
-    def __init__(self, pool: Pool, desk: Desk, roster: Roster, programs: Programs, ledger: Ledger) -> None:
+    def __init__(self, me: Me, pool: Pool, desk: Desk, roster: Roster, programs: Programs, ledger: Ledger) -> None:
         super().__init__("dispatcher", interval=0.0, jitter=0.0)
+        self._me = me
         self._pool = pool
         self._desk = desk
         self._roster = roster
@@ -43,8 +44,6 @@ class Dispatcher(Service):
         self._to_stop: dict[int, Why] = {}
         self._giving_way: set[int] = set()
         self._logged_at = 0.0
-        self.suspended = False
-        """Starts nothing while our own heartbeat cannot be written."""
         self.retired = False
         """Starts nothing any more."""
 
@@ -79,7 +78,7 @@ class Dispatcher(Service):
 
     def run_once(self) -> float | None:
         self._carry_out_orders()
-        if not self.retired and not self.suspended:
+        if not self.retired and self._me.well:
             self._fill()
         events = self._pool.events(0.05 if self._slot_of else 0.5)
         if events:
@@ -88,7 +87,9 @@ class Dispatcher(Service):
         return 0.0
 
     def on_stop(self) -> None:
+        self.retired = True  # what comes back from the pool is handed back, not kept for later
         self._handle(self._pool.close())
+        self._desk.unstarted(self._desk.withdraw())
 
     def count_running(self) -> int:
         """How many tasks are in slots."""

@@ -17,8 +17,8 @@ from goque.worker.desk import Desk, Me
 
 log = logging.getLogger("goque.worker")
 
-LEASE_S = workers.BEAT_S * workers.LOOKS
-"""Seconds after which a worker that could not write its heartbeat must assume that it was declared lost."""
+LEASE_S = workers.BEAT_S * workers.PUNCTUAL * (workers.LOOKS - 1)
+"""Seconds after a heartbeat in which nobody can have declared us lost: the first look may come right after it."""
 
 
 class Heartbeat(Service):
@@ -35,7 +35,7 @@ class Heartbeat(Service):
         on_others_lost: Callable[[list[int]], None],
         on_silence: Callable[[bool], None],
     ) -> None:
-        """``on_lost``: we were declared lost. ``on_silence(True)``: start nothing until ``on_silence(False)``."""
+        """``on_lost``: we were declared lost. ``on_silence``: whether our heartbeats fail for a lease."""
         super().__init__("heartbeat", interval=workers.BEAT_S, jitter=0.0)
         self._database = database
         self._me = me
@@ -44,27 +44,33 @@ class Heartbeat(Service):
         self._on_lost = on_lost
         self._on_others_lost = on_others_lost
         self._on_silence = on_silence
-        self._written_at = time.monotonic()
+        me.well_until = time.monotonic() + LEASE_S
         self._silent = False
 
     def run_once(self) -> float | None:
-        if time.monotonic() - self._written_at > LEASE_S:
-            self._be_silent(True)
+        began = time.monotonic()
+        self._see_whether_well()
         running = self._count_running()
         _, _, held = self._desk.load()
         beat, lost = self._database.pipeline(
             [workers.beat(self._me.id, running=running, buffered=max(0, held - running)), workers.look(self._me.id)]
         )
-        self._written_at = time.monotonic()
         if not beat:
             log.warning("worker %s was declared lost; stopping what it runs and starting anew", self._me.id)
+            self.stop()  # said once: a second word would end the registration that follows
             self._on_lost()
-            return 0.0
+            return None
+        self._see_whether_well()
+        self._me.well_until = began + LEASE_S
         self._be_silent(False)
         if lost:
             log.warning("workers %s are lost", lost)
             self._on_others_lost(list(lost))
         return None
+
+    def _see_whether_well(self) -> None:
+        if not self._me.well:
+            self._be_silent(True)
 
     def _be_silent(self, silent: bool) -> None:
         if silent != self._silent:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from goque.model.outcomes import Outcome
 from goque.model.retries import DEFAULT
@@ -28,6 +30,15 @@ _KINDS: dict[str, tuple[Status, RunOutcome, int]] = {
 """What a task becomes by each kind of outcome, how the run is recorded, and what it is charged."""
 
 
+class News(NamedTuple):
+    """What a running task has told: progress, the state to begin from next time, and output."""
+
+    held: Held
+    progress: dict[str, Any] | None
+    checkpoint: bytes | None
+    log: str
+
+
 class Ledger:
     """Turns outcomes into rows. Remembers which lanes this worker cannot run for want of a module."""
 
@@ -49,9 +60,16 @@ class Ledger:
             self._unsaid.append(lane)
 
     def newly_lacking(self) -> list[tuple[int, str]]:
-        """Lanes and modules that were found missing since the last call."""
-        unsaid, self._unsaid = self._unsaid, []
-        return [(lane, self._lacking[lane]) for lane in unsaid]
+        """Lanes and modules that were found missing and of which the database has not heard."""
+        return [(lane, self._lacking[lane]) for lane in self._unsaid]
+
+    def said_lacking(self, number: int) -> None:
+        """The database has heard of the first so many of them."""
+        del self._unsaid[:number]
+
+    def lacking(self) -> list[int]:
+        """The lanes that this worker cannot run."""
+        return sorted(self._lacking)
 
     def success(self, ended: Ended) -> Success:
         """The row of a run that returned."""
@@ -111,17 +129,37 @@ class Ledger:
             if held.new_checkpoint is not None
         ]
 
-    def news(self, held: Iterable[Held]) -> list[Report]:
-        """What running tasks have told since the last time."""
-        reports = []
-        for one in held:
-            if one.progress is None and one.new_checkpoint is None and not one.live_log:
-                continue
-            checkpoint = one.new_checkpoint and self._checkpoints.seal(context_of(one.id), one.new_checkpoint)
-            reports.append(Report(one.id, one.run, one.progress, checkpoint, storable(one.live_log) or None))
-            one.progress = one.new_checkpoint = None
-            one.live_log = ""
-        return reports
+    def news(self, held: Iterable[Held]) -> list[News]:
+        """What running tasks have told and the database has not heard."""
+        return [
+            News(one, one.progress, one.new_checkpoint, one.live_log)
+            for one in held
+            if one.progress is not None or one.new_checkpoint is not None or one.live_log
+        ]
+
+    def reports(self, news: Iterable[News]) -> list[Report]:
+        """The rows of these news."""
+        return [
+            Report(
+                held.id,
+                held.run,
+                None if progress is None else _as_json(progress),
+                None if checkpoint is None else self._checkpoints.seal(context_of(held.id), checkpoint),
+                storable(log) or None,
+            )
+            for held, progress, checkpoint, log in news
+        ]
+
+    @staticmethod
+    def told(news: Iterable[News]) -> None:
+        """The database has heard; what a task has told since then is still news."""
+        for held, progress, checkpoint, log in news:
+            if held.progress is progress:
+                held.progress = None
+            if held.new_checkpoint is checkpoint:
+                held.new_checkpoint = None
+            if held.live_log is log:
+                held.live_log = ""
 
     def _again(self, held: Held, outcome: Outcome) -> tuple[float | None, Status]:
         """When a failed task runs again, and what it is until then."""
@@ -129,3 +167,12 @@ class Ledger:
             return outcome.retry_in, Status.ERROR if outcome.retry_in is not None else Status.ATTEMPTS_LEFT
         # No child is left to ask its policy.
         return outcome.retry_in if outcome.retry_in is not None else DEFAULT(held.attempts + 1), Status.ERROR
+
+
+def _as_json(progress: dict[str, Any]) -> dict[str, Any]:
+    """Progress as PostgreSQL takes it: no NaN, no infinity, no NUL."""
+    return {
+        name: storable(value) if isinstance(value, str) else value
+        for name, value in progress.items()
+        if not isinstance(value, float) or math.isfinite(value)
+    }

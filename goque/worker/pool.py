@@ -193,7 +193,8 @@ class Pool:
             events += self._end_children()
         self._brood.close()
         self._selector.close()
-        for descriptor in (self._bell, self._clapper):
+        bell, clapper, self._bell, self._clapper = self._bell, self._clapper, -1, -1
+        for descriptor in (bell, clapper):  # a later wake must not write to whoever gets these numbers next
             os.close(descriptor)
         return events + self._out
 
@@ -232,7 +233,7 @@ class Pool:
 
     def _look_if_due(self) -> None:
         now = time.monotonic()
-        if now >= self._watch.due or self._brood.has_news:
+        if now >= self._watch.due:
             self._watch.look(now)
 
     def _on_replies(self, line: Line) -> None:
@@ -246,8 +247,6 @@ class Pool:
             self._brood.retire(child)
         if child.retiring and not line.live:
             self._brood.release(line)
-        if child.kill_at is not None:
-            self._watch.expect(child.kill_at)
         self._brood.flush(self._slots[line.slot])
 
     def _receive(self, line: Line) -> bool:

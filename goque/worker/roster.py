@@ -74,9 +74,10 @@ class Roster:
 
     def asks(self, held: Iterable[tuple[int, int]], free: int) -> list[Ask]:
         """What to claim now, given the number of tasks held by lane and the number of ``free`` slots."""
-        if not self._listed:
+        listed = self._listed  # the dispatcher may drop a lane meanwhile
+        if not listed:
             return []
-        lanes = self._next_lanes()
+        lanes = self._next_lanes(listed)
         load = 0.0
         count = 0
         for held_lane, number in held:
@@ -115,10 +116,10 @@ class Roster:
         """Take no more of this lane until the next look."""
         self._listed = [listed for listed in self._listed if listed.lane != lane]
 
-    def _next_lanes(self) -> list[Listed]:
+    def _next_lanes(self, listed: Sequence[Listed]) -> list[Listed]:
         """Some lanes of the highest priority from each queue, starting with another queue each time."""
         top: dict[str, list[Listed]] = {}
-        for lane in self._listed:
+        for lane in listed:
             best = top.setdefault(lane.queue, [])
             if best and lane.priority > best[0].priority:
                 best.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -26,17 +27,22 @@ class Watch:
         self._max_memory = max_memory
         self._stop = stop
         self._inspected = 0.0
-        self.due = 0.0
+        self._due = 0.0
+
+    @property
+    def due(self) -> float:
         """``time.monotonic()`` of the next look."""
+        return min(self._due, self._brood.due)
 
     def expect(self, moment: float) -> None:
         """Look no later than that."""
-        self.due = min(self.due, moment)
+        self._due = min(self._due, moment)
 
     def look(self, now: float) -> None:
         """One round over all children."""
-        self.due = now + _NOTHING_DUE
+        self._due = now + _NOTHING_DUE
         brood = self._brood
+        brood.due = math.inf
         brood.revive(now)
         busy = False
         for child in list(brood.children.values()):
@@ -53,7 +59,7 @@ class Watch:
             self.expect(self._inspected + INSPECTION)
         if brood.birth_at:
             self.expect(brood.birth_at)
-        self.due = max(self.due, time.monotonic() + _SOONEST)
+        self._due = max(self._due, time.monotonic() + _SOONEST)
 
     def _check_timeout(self, child: Child, line: Line, now: float) -> None:
         timeouts = [job.timeout for job in line.live.values() if job.timeout is not None]

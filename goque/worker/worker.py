@@ -11,6 +11,7 @@ from typing import Protocol
 from goque.errors import DatabaseUnavailable
 from goque.payload.keys import KeyRing
 from goque.postgres.database import Database
+from goque.postgres.failures import call_with_backoff
 from goque.postgres.notifications import Listener
 from goque.postgres.verbs import Verbs
 from goque.queries import claim
@@ -124,10 +125,11 @@ class Worker:
     def _nothing_left(self) -> bool:
         assert self._crew is not None
         try:
-            new, processing, failed = self._asking.one(claim.unfinished(self._crew.me.eligibility))
-            return not (new or processing or failed)
+            lanes = self._asking.all(claim.unfinished(self._crew.me.eligibility))
         except DatabaseUnavailable:
             return False
+        # What wants for a module here is left to others, so it does not keep this worker.
+        return set(lanes) <= set(self._crew.ledger.lacking())
 
     # Beginning and end
 
@@ -147,13 +149,15 @@ class Worker:
 
     def _begin_anew(self) -> None:
         """Others have our tasks now: stop what still runs, forget it, and register again."""
-        self._lost.clear()
         assert self._crew is not None
         old = self._crew
         old.desk.forget()
         old.close(orderly=False)
-        self._crew = self._make_crew()
+        self._lost.clear()
+        self._crew = call_with_backoff(self._make_crew, stop=self._stop)
         self._crew.claimer.ends_at = old.claimer.ends_at
+        # What we claimed between our death and our hearing of it was claimed after the healer had looked.
+        self._duties.others_lost()
 
     def _end(self) -> None:
         """Stop claiming and hand back what has not begun; wait; stop what still runs and hand it back; leave."""

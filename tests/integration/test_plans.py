@@ -72,6 +72,11 @@ WORKERS: dict[str, Callable[[], Statement[Any]]] = {
     "heal": lambda: upkeep.heal(),
     "next_due": lambda: upkeep.next_due(),
     "promote": lambda: upkeep.promote(),
+    "forget_claims": lambda: upkeep.forget_claims(),
+    "left_behind": lambda: upkeep.left_behind(),
+    "inputs": lambda: upkeep.inputs(0),
+    "half_canceled": lambda: upkeep.half_canceled(60.0),
+    "cancel_lane": lambda: control.cancel_lane(1, BATCH, BATCH + 2_000, None),
 }
 # What a client runs on connections whose planner is free.
 CLIENTS: dict[str, Callable[[], Statement[Any]]] = {

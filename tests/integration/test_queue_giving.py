@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor
+from typing import Any
 
 import numpy
 import pandas
@@ -13,6 +14,8 @@ import pytest
 
 import goque
 from goque import InvalidInput, Queue, Status
+
+Stored = Callable[[], tuple[int, int]]
 
 
 def double(x: int) -> int:
@@ -65,7 +68,7 @@ def test_an_empty_map_is_a_batch_without_tasks(q: Queue) -> None:
 
 
 def test_starmap_takes_tuples_mappings_and_frames(q: Queue) -> None:
-    def power(base: int, exponent: int) -> int:
+    def power(base: Any, exponent: Any) -> Any:
         return int(base) ** int(exponent)
 
     frame = pandas.DataFrame({"base": [2, 3], "exponent": [3, 2]})
@@ -122,10 +125,15 @@ def test_metadata_and_tags_travel_with_the_task(alone: Queue) -> None:
     assert task._row().tags == ["gpu"]
 
 
-def test_a_dry_run_calls_the_function_here_and_stores_nothing(alone: Queue, stored) -> None:
+def test_a_dry_run_calls_the_function_here_and_stores_nothing(alone: Queue, stored: Stored) -> None:
     seen: list[int] = []
-    assert alone.map(lambda x: seen.append(x) or x, iter(range(1000)), dry_run=3) == [0, 1, 2]
-    assert (seen, stored()) == ([0, 1, 2], (0, 0))
+
+    def note(x: int) -> int:
+        seen.append(x)
+        return x
+
+    results: Any = alone.map(note, iter(range(1000)), dry_run=3)
+    assert (results, seen, stored()) == ([0, 1, 2], [0, 1, 2], (0, 0))
 
 
 def test_a_pipeline_stores_all_tasks_when_it_ends(q: Queue) -> None:
@@ -136,7 +144,7 @@ def test_a_pipeline_stores_all_tasks_when_it_ends(q: Queue) -> None:
     assert [task.result(timeout=20) for task in tasks] == [2 * x for x in range(50)]
 
 
-def test_a_pipeline_that_fails_stores_nothing(alone: Queue, stored) -> None:
+def test_a_pipeline_that_fails_stores_nothing(alone: Queue, stored: Stored) -> None:
     with pytest.raises(RuntimeError), alone.pipeline():
         alone.submit(double, 1)
         raise RuntimeError
@@ -144,7 +152,7 @@ def test_a_pipeline_that_fails_stores_nothing(alone: Queue, stored) -> None:
     assert alone.submit(double, 1).status is Status.NEW
 
 
-def test_a_pipeline_belongs_to_its_thread(alone: Queue, stored) -> None:
+def test_a_pipeline_belongs_to_its_thread(alone: Queue, stored: Stored) -> None:
     with alone.pipeline():
         other = threading.Thread(target=lambda: alone.submit(double, 1))
         other.start()
@@ -183,7 +191,7 @@ def test_the_executor_is_one_of_concurrent_futures(q: Queue) -> None:
 
 def test_an_executor_that_is_shut_down_cancels_what_waits(alone: Queue) -> None:
     executor = alone.executor()
-    future = executor.submit(double, 1)
+    future: Any = executor.submit(double, 1)
     executor.shutdown(cancel_futures=True)
     assert future.goque_task.status is Status.CANCELED
     with pytest.raises(goque.TaskCanceled, match="shut down"):
@@ -217,6 +225,7 @@ def test_items_are_encoded_before_a_transaction_is_opened(alone: Queue) -> None:
             open_now = connection.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in %'"
             ).fetchone()
+        assert open_now is not None
         yield open_now[0]
 
     assert alone.map(double, items()).inputs() == [0]

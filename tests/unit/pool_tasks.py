@@ -128,7 +128,7 @@ def say(_: Any = None) -> str:
 
 def spoil_streams(_: Any = None) -> None:
     sys.stdout.close()
-    sys.stdout = None  # type: ignore[assignment]
+    sys.stdout = None
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pool_tasks as tasks
@@ -22,11 +23,11 @@ from goque.worker.pool import Pool
 
 
 @pytest.mark.parametrize("spin", [tasks.spin_in_c, tasks.spin_in_python])
-def test_a_timeout_stops_code_that_never_returns(spin: object, tmp_path: Path) -> None:
+def test_a_timeout_stops_code_that_never_returns(spin: Callable[[str], None], tmp_path: Path) -> None:
     with driven() as driver:
         driver.send(
             0, program(spin), [job(1, str(tmp_path / "pid"), timeout=0.2), job(2, str(tmp_path / "x"), timeout=0.2)]
-        )  # type: ignore[arg-type]
+        )
         outcome = driver.outcome(1)
         assert outcome.kind == "timeout"
         assert 0.2 <= outcome.run_s < 2
@@ -151,8 +152,9 @@ def test_thousands_of_random_recalls_lose_nothing_and_run_nothing_twice(kind: st
     with driven(slots, kind) as driver:
         driver.resend = False
         doing = program(tasks.nothing)
-        sent, back, recalls = set(), set(), 0
-        number = 0
+        sent: set[int] = set()
+        back: set[int] = set()
+        recalls = number = 0
         while recalls < 3000:
             slot = dice.randrange(slots)
             if driver.pool.load(slot) < 64:

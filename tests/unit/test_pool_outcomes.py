@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pool_tasks as tasks
@@ -189,8 +189,8 @@ def test_a_task_that_closes_its_streams_does_not_silence_the_next(pool: Driver) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shout", [tasks.shout, tasks.shout_in_c])
-def test_a_hundred_megabytes_of_output_are_cut_to_head_and_tail(pool: Driver, shout: object) -> None:
-    outcome = pool.call(shout, 100)  # type: ignore[arg-type]
+def test_a_hundred_megabytes_of_output_are_cut_to_head_and_tail(pool: Driver, shout: Callable[[int], str]) -> None:
+    outcome = pool.call(shout, 100)
     assert outcome.kind == "done"
     assert len(outcome.log) <= capture.LONGEST
     assert "cut" in outcome.log

@@ -1,5 +1,5 @@
 -- takes callables boolean, every text, key_ids text[], lanes bigint[], python text, queues text[], tags text[], types text[]
--- gives new bigint, processing bigint, error bigint
+-- gives lane_id bigint
 WITH "live" AS (SELECT "lane"."id"
 FROM "goque"."lane"
 WHERE NOT "lane"."paused" AND "lane"."canceled_at" IS NULL AND NOT EXISTS (SELECT "queue"."name"
@@ -7,6 +7,8 @@ FROM "goque"."queue"
 WHERE "queue"."name"="lane"."queue" AND "queue"."paused") AND NOT EXISTS (SELECT "queue"."name"
 FROM "goque"."queue"
 WHERE "queue"."name"=%(every)s::text AND "queue"."paused") AND (%(queues)s::text[] IS NULL OR "lane"."queue"=ANY(%(queues)s::text[])) AND (%(lanes)s::bigint[] IS NULL OR "lane"."id"=ANY(%(lanes)s::bigint[])) AND ("lane"."python" IS NULL OR "lane"."python"=%(python)s::text) AND ARRAYCONTAINED("lane"."key_ids",%(key_ids)s::text[]) AND ARRAYCONTAINED("lane"."tags",%(tags)s::text[]) AND CASE WHEN "lane"."function_id" IS NULL THEN "lane"."type"=ANY(%(types)s::text[]) ELSE %(callables)s::boolean END)
-SELECT COALESCE(SUM("tally"."new")::bigint,0) "new",COALESCE(SUM("tally"."processing")::bigint,0) "processing",COALESCE(SUM("tally"."error")::bigint,0) "error"
+SELECT "tally"."lane_id"
 FROM "goque"."tally"
 JOIN "live" ON "live"."id"="tally"."lane_id"
+GROUP BY "tally"."lane_id"
+HAVING SUM(("tally"."new"+"tally"."processing")+"tally"."error")::bigint>0

@@ -1,0 +1,53 @@
+"""Finishes what somebody began and could not finish. Not for: what lost workers held (``healer``).
+
+Outcomes are shared, and batches canceled, by whoever ends a task or cancels it, in small steps after the first commit.
+That process may die in between, or meet rows that are locked. What it left is found here.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from goque.model.identity import task_id
+from goque.postgres.verbs import Verbs
+from goque.queries import control, finish, upkeep
+from goque.service import Service
+
+log = logging.getLogger("goque.maintenance")
+
+PATIENCE = 60.0
+"""Seconds that whoever cancels a batch is given before somebody helps."""
+RANGE = 20_000
+"""Ids looked through in one step."""
+
+
+class Sweeper(Service):
+    """Looks now and then; with nothing left behind that costs two small reads."""
+
+    def __init__(self, database: Verbs, *, interval: float = 15.0, patience: float = PATIENCE) -> None:
+        super().__init__("sweeper", interval=interval, jitter=0.3)
+        self._database = database
+        self._patience = patience
+        self._after = 0
+
+    def run_once(self) -> float | None:
+        self._cancel_the_rest()
+        return self._share_what_was_missed()
+
+    def _share_what_was_missed(self) -> float | None:
+        """One page of the edges each time, so that many that wait cost no more than a few."""
+        page = self._database.all(upkeep.inputs(self._after))
+        self._after = max((one.id for one in page), default=0) if len(page) >= upkeep.STEP else 0
+        if final := sorted({one.id for one in page if one.final}):
+            self._database.run(finish.share(final))
+        return self.interval / 10 if self._after else None
+
+    def _cancel_the_rest(self) -> None:
+        for lane, batch, total, reason in self._database.all(upkeep.half_canceled(self._patience)):
+            for first in range(task_id(batch, 0), task_id(batch, total), RANGE):
+                if self.stopping.is_set():
+                    return
+                last = min(first + RANGE, task_id(batch, total)) - 1
+                if ids := self._database.all(control.cancel_lane(lane, first, last, reason)):
+                    log.info("canceled %s tasks of batch %s, whose cancel had not come to its end", len(ids), batch)
+                    self._database.run(finish.share(ids))

@@ -1,0 +1,104 @@
+"""A look at history touches the rows that it shows, not those that there are: plans on large tables.
+
+Counted in rows that scans read, so that the speed of the machine does not matter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from goque.history import frames
+from goque.postgres.database import Database
+from goque.queries import looking
+from goque.queries.filters import filters_of
+from goque.sql.statement import Statement, statement_of
+
+TASKS_EACH = 150_000
+LOAD = [
+    "INSERT INTO goque.batch (id, owner, name, total, type) SELECT 1000 + n, 'ada', 'b' || n, 50000, 'f' "
+    "FROM generate_series(0, 2) n",
+    "INSERT INTO goque.lane (id, digest, batch_id, queue, type, owner) OVERRIDING SYSTEM VALUE "
+    "SELECT 1 + n, n::text, 1000 + n, 'etl', 'f', 'ada' FROM generate_series(0, 2) n",
+    "INSERT INTO goque.lane (id, digest, queue, type, owner) OVERRIDING SYSTEM VALUE "
+    "VALUES (9, 'single', 'default', 'g', 'ada')",
+    "INSERT INTO goque.task (id, lane_id, seq, status, run, worker_id, created_at, started_at, finished_at) "
+    f"SELECT (1000 + n / 50000) * 1000000000::bigint + n %% 50000, 1 + n / 50000, -1, 'done', 1, 1, "
+    f"now() - interval '1 day' + n * interval '1 ms', now(), now() FROM generate_series(0, {TASKS_EACH - 1}) n",
+    "INSERT INTO goque.task (id, lane_id, seq, status, run, worker_id, created_at, started_at, finished_at) "
+    f"SELECT n, 9, -1, 'done', 1, 1, now() - interval '1 day' + n * interval '1 ms', now(), now() "
+    f"FROM generate_series(1, {TASKS_EACH}) n",
+    "INSERT INTO goque.run (task_id, run, attempt, status, outcome) "
+    "SELECT id, 0, 1, 'error', 'error' FROM goque.task WHERE id %% 100 = 0",
+]
+
+
+def run(database: Database, text: str) -> None:
+    database.run(Statement(text, {}, tuple, "load"))
+
+
+@pytest.fixture(params=["never analysed", "analysed"])
+def large(database: Database, request: pytest.FixtureRequest) -> Database:
+    """A database with many finished tasks, whose statistics may be missing."""
+    for table in ("task", "run", "lane", "batch"):
+        run(database, f"ALTER TABLE goque.{table} SET (autovacuum_enabled = false)")
+    for text in LOAD:
+        run(database, text)
+    if request.param == "analysed":
+        run(database, "ANALYZE goque.task, goque.run, goque.lane, goque.batch")
+    return database
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", []):
+        yield from nodes(inner)
+
+
+def rows_read(database: Database, query: Any, spans: looking.Spans) -> int:
+    """Rows that all scans of tasks and runs read, those that they threw away included."""
+    statement = statement_of(query, name="explained", values=looking.span_values(spans))
+    explain = Statement(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}", statement.values, lambda row: row[0], "explain"
+    )
+    found = database.one(explain)
+    plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+    return sum(
+        round((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
+        for node in nodes(plan)
+        if node.get("Relation Name") in ("task", "run")
+    )
+
+
+BATCH: looking.Spans = [looking.span_of(1001)]
+
+
+CASES: list[tuple[dict[str, Any], looking.Spans, int]] = [
+    ({"limit": 1000}, looking.EVERYTHING, 15_000),
+    ({"limit": 1000, "status": "done"}, looking.EVERYTHING, 15_000),
+    ({"limit": 1000, "queue": "etl"}, BATCH, 10_000),
+    ({"limit": 100, "status": "error"}, looking.EVERYTHING, 5_000),
+    ({"limit": 1_000_000, "status": "error"}, BATCH, 10_000),
+    ({"limit": 1_000_000, "task": 77}, [(77, 77)], 5_000),
+]
+
+
+def test_a_look_reads_about_as_many_rows_as_it_shows(large: Database) -> None:
+    # One test, because the rows take longer to load than to look at.
+    read = {"failures": (rows_read(large, looking.failures(), BATCH), 5_000)}
+    for given, spans, at_most in CASES:
+        filters = filters_of(given, what="history", without=(), columns=looking.HISTORY)
+        read[f"history {given}"] = rows_read(large, looking.history(filters), spans), at_most
+    filters = filters_of({"limit": 1000}, what="tasks", without=(), columns=looking.TASKS)
+    read["tasks"] = rows_read(large, looking.task_rows(filters), looking.EVERYTHING), 10_000
+    assert {name: rows for name, rows in read.items() if rows[0] > rows[1]} == {}
+    assert all(rows > 0 for rows, _ in read.values())
+
+
+def test_queues_and_batches_are_counted_from_the_tally(large: Database) -> None:
+    # Nothing was told to the tally, so whoever counts rows gives another number.
+    assert frames.queues(large)["done"].tolist() == [0, 0]
+    assert frames.batches(large)["done"].sum() == 0

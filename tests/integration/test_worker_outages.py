@@ -1,0 +1,361 @@
+"""Claimer and completer when statements fail, are refused, or are carried out without an answer: nothing is mislaid."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from goque.errors import DatabaseError, DatabaseUnavailable
+from goque.model.eligibility import Eligibility
+from goque.model.outcomes import Outcome
+from goque.model.states import Status
+from goque.payload.keys import KeyRing
+from goque.postgres.database import Database
+from goque.queries import claim
+from goque.sql import Statement
+from goque.worker import desk as desks
+from goque.worker.claimer import SECOND_CHECK_S, Claimer
+from goque.worker.completer import Completer
+from goque.worker.desk import Desk, Ended, Held, Me
+from goque.worker.ledger import Ledger
+from goque.worker.programs import Lane
+from goque.worker.roster import Roster
+from tests.rig import Rig, Worker
+
+CUT = "08006"
+
+
+class Line:
+    """A worker's connection that breaks where a test says so."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._connection = worker.connection
+        self.schema = "goque"
+        self.breaks: dict[str, str] = {}
+        """The name of a statement: whether it breaks ``before`` it is carried out or ``after``; once."""
+        self.refuses: Callable[[Statement[Any]], str] = lambda _statement: ""
+
+    def pipeline(self, statements: Sequence[Statement[Any]]) -> list[list[Any]]:
+        for statement in statements:
+            if code := self.refuses(statement):
+                if code == CUT:
+                    raise DatabaseUnavailable("cut in the middle", sqlstate=code)
+                raise DatabaseError("refused by the test", sqlstate=code)
+        when = [self.breaks.pop(one.name) for one in statements if one.name in self.breaks]
+        if "before" in when:
+            raise DatabaseUnavailable("cut before")
+        answers = self._connection.pipeline(statements)
+        if "after" in when:
+            raise DatabaseUnavailable("cut after")
+        return answers
+
+    def all(self, statement: Statement[Any]) -> list[Any]:
+        return self.pipeline([statement])[0]
+
+    def run(self, statement: Statement[Any]) -> int:
+        return len(self.all(statement))
+
+
+class Programs:
+    """Every lane is known and nothing is sealed."""
+
+    def __init__(self) -> None:
+        self.fails = False
+
+    def learn(self, lanes: Any) -> None:
+        if self.fails:
+            self.fails = False
+            raise DatabaseUnavailable("cut while it was read")
+
+    def find(self, lane: int) -> Any:
+        return Lane(None, None)  # type: ignore[arg-type]
+
+    def arguments(self, held: Held, blob: bytes) -> bytes:
+        return blob
+
+
+class Post:
+    """A worker's desk with its claimer and its completer, whose turns the test takes one by one."""
+
+    def __init__(self, rig: Rig, lane: int) -> None:
+        self.worker = rig.worker()
+        self.asking, self.writing = Line(self.worker), Line(self.worker)
+        self.desk, self.programs, self.roster = Desk(), Programs(), Roster(4)
+        self.stopped: list[int] = []
+        ledger = Ledger(KeyRing.empty())
+        me = Me(self.worker.id, Eligibility(python="3.11", lanes=[lane]))
+        anything: Any = self
+        parts = (me, self.desk, self.roster)
+        self.claimer = Claimer(anything.asking, *parts, anything.programs, ledger, wake_dispatcher=lambda: None)
+        self.completer = Completer(
+            anything.writing,
+            *parts,
+            ledger,
+            stop_running=lambda tasks, why: self.stopped.extend(tasks),
+            give_way=lambda lanes: None,
+        )
+
+    def claim(self) -> list[Held]:
+        """Look and claim; what became ready."""
+        self.claimer.look_again()
+        self.claimer.turn()
+        self.claimer.turn()
+        return self.desk.withdraw()
+
+    def write(self, *turns: type[Exception] | None) -> None:
+        """Turns of the completer, each of which ends with such an error."""
+        for error in turns or (None,):
+            self.completer._tick_at = 0.0
+            if error is None:
+                self.completer.turn()
+            else:
+                with pytest.raises(error):
+                    self.completer.turn()
+
+    def done(self, *tasks: Held, result: bytes = b"result") -> None:
+        self.desk.ended([Ended(held, Outcome("done", result=result, run_s=0.1)) for held in tasks])
+
+
+@pytest.fixture
+def rig(database: Database) -> Iterator[Rig]:
+    made = Rig(database)
+    yield made
+    assert made.broken() == []
+
+
+@pytest.fixture
+def lane(rig: Rig) -> int:
+    return rig.lane()
+
+
+@pytest.fixture
+def post(rig: Rig, lane: int) -> Iterator[Post]:
+    made = Post(rig, lane)
+    yield made
+    made.worker.connection.close()
+
+
+def written(statement: Statement[Any]) -> tuple[int, ...]:
+    """The tasks whose results a statement writes."""
+    ids: Any = statement.values["ids"] if "results" in statement.values else ()
+    return tuple(ids)
+
+
+def statuses(rig: Rig) -> list[str]:
+    return [row.status for _, row in sorted(rig.rows().items())]
+
+
+class TestClaimer:
+    def test_a_claim_without_an_answer_is_handed_back(self, rig: Rig, lane: int, post: Post) -> None:
+        ids = rig.tasks(lane, 3)
+        post.asking.breaks = {"claim.claim": "after"}
+        with pytest.raises(DatabaseUnavailable):
+            post.claim()
+        assert {row.worker_id for row in rig.rows().values()} == {post.worker.id}
+        rig.cancel(ids[0])
+        post.claimer.turn()
+        assert rig.row(ids[0]).worker_id is None  # settled: it can be retried
+        assert sorted(held.id for held in [*post.desk.withdraw(), *post.claim()]) == ids[1:]
+
+    def test_it_looks_once_more_when_the_server_must_have_given_up(
+        self, rig: Rig, lane: int, post: Post, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        [id] = rig.tasks(lane, 1)
+        post.asking.breaks = {"claim.claim": "before"}
+        with pytest.raises(DatabaseUnavailable):
+            post.claim()
+        post.claimer.claiming = False
+        post.claimer.turn()
+        post.worker._number = 10**15
+        assert post.worker.claim(lane)  # the server's last act on the broken connection
+        post.claimer.turn()
+        assert rig.row(id).worker_id == post.worker.id
+        late = time.monotonic() + SECOND_CHECK_S + 5
+        monkeypatch.setattr("time.monotonic", lambda: late)
+        post.claimer.turn()
+        assert rig.row(id).worker_id is None
+
+    def test_what_was_claimed_and_could_not_be_prepared_is_handed_back(self, rig: Rig, lane: int, post: Post) -> None:
+        rig.tasks(lane, 3)
+        post.programs.fails = True
+        with pytest.raises(DatabaseUnavailable):
+            post.claim()
+        post.write()
+        assert {(row.status, row.worker_id, row.attempts) for row in rig.rows().values()} == {("new", None, 0)}
+        assert post.desk.idle
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_a_suspect_whose_mark_had_no_answer_is_handed_back_uncharged(
+        self, rig: Rig, lane: int, post: Post, when: str
+    ) -> None:
+        [id] = rig.tasks(lane, 1)
+        dead = rig.worker()
+        dead.claim(lane)
+        rig.lose(dead.id)
+        rig.heal()
+        post.asking.breaks = {"claim.start": when}
+        with pytest.raises(DatabaseUnavailable):
+            post.claim()
+        post.write()
+        assert (rig.row(id).status, rig.row(id).attempts, rig.row(id).worker_id) == ("new", 0, None)
+        assert [held.args for held in post.claim()] == [b"arguments"]
+        dead.connection.close()
+
+    def test_large_arguments_that_could_not_be_read_are_read_later(self, rig: Rig, lane: int, post: Post) -> None:
+        large = b"l" * (claim.INLINE + 1)
+        rig.tasks(lane, 2, args=large)
+        post.asking.breaks = {"claim.arguments": "before"}
+        with pytest.raises(DatabaseUnavailable):
+            post.claim()
+        post.claimer.turn()
+        assert [held.args for held in post.desk.withdraw()] == [large, large]
+
+    def test_what_it_has_not_fetched_is_handed_back_at_its_end(self, rig: Rig, lane: int, post: Post) -> None:
+        rig.tasks(lane, 2, args=b"l" * (claim.INLINE + 1))
+        post.asking.breaks = {"claim.arguments": "before"}
+        with pytest.raises(DatabaseUnavailable):
+            post.claim()
+        post.claimer.on_stop()
+        post.write()
+        assert {(row.status, row.worker_id) for row in rig.rows().values()} == {("new", None)}
+
+
+class TestCompleter:
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_an_outcome_is_written_once_whatever_was_cut(self, rig: Rig, lane: int, post: Post, when: str) -> None:
+        rig.tasks(lane, 3)
+        post.done(*post.claim())
+        post.writing.breaks = {"finish.succeed": when}
+        post.write(DatabaseUnavailable, None)
+        assert statuses(rig) == ["done"] * 3
+        assert {row.attempts for row in rig.rows().values()} == {1}
+        assert post.desk.idle
+
+    def test_a_cut_while_unmatched_outcomes_are_settled_mislays_none(self, rig: Rig, lane: int, post: Post) -> None:
+        ids = rig.tasks(lane, 2)
+        post.done(*post.claim())
+        rig.cancel(*ids)
+        post.writing.breaks = {"finish.settle": "before"}
+        post.write(DatabaseUnavailable, None)
+        assert post.desk.idle
+        assert rig.retry(*ids) == dict.fromkeys(ids)
+
+    def test_a_cut_while_outcomes_are_written_one_by_one_mislays_none(self, rig: Rig, lane: int, post: Post) -> None:
+        ids = rig.tasks(lane, 4)
+        post.done(*post.claim())
+        answers = {tuple(ids): "22P05", (ids[1],): CUT}
+        post.writing.refuses = lambda one: answers.pop(written(one), "")
+        post.write(DatabaseUnavailable, None)
+        assert statuses(rig) == ["done"] * 4
+        assert post.desk.idle
+
+    def test_an_outcome_that_is_refused_becomes_a_failure_and_holds_up_no_other(
+        self, rig: Rig, lane: int, post: Post
+    ) -> None:
+        ids = rig.tasks(lane, 3)
+        post.done(*post.claim())
+        post.writing.refuses = lambda one: "22P05" if ids[1] in written(one) else ""
+        post.write(None, None)
+        assert statuses(rig) == ["done", "attempts_left", "done"]
+        [record] = rig.ask("select * from goque.run")
+        assert "could not be stored" in record.error
+        assert post.desk.idle
+
+    @pytest.mark.parametrize("code", ["40P01", "55P03", "57014", "53100"])
+    def test_a_deadlock_or_a_full_disk_costs_no_outcome(self, rig: Rig, lane: int, post: Post, code: str) -> None:
+        rig.tasks(lane, 2)
+        post.done(*post.claim())
+        post.writing.refuses = lambda _one: code
+        post.write(DatabaseError, DatabaseError)
+        post.writing.refuses = lambda _one: ""
+        post.write()
+        assert statuses(rig) == ["done", "done"]
+        assert post.desk.idle
+
+    def test_a_hand_back_that_met_a_locked_row_is_no_cancel(self, rig: Rig, lane: int, post: Post) -> None:
+        [id] = rig.tasks(lane, 1)
+        post.desk.unstarted(post.claim())
+        with rig.locked(id):
+            post.write(None, None)
+            assert not post.desk.idle
+        post.write()
+        assert (rig.row(id).status, rig.row(id).worker_id) == ("new", None)
+        assert post.desk.idle
+
+    def test_a_canceled_row_that_was_locked_is_settled_later(self, rig: Rig, lane: int, post: Post) -> None:
+        [id] = rig.tasks(lane, 1)
+        post.done(*post.claim())
+        rig.cancel(id)
+        with rig.locked(id):
+            post.write(None, None)
+            assert rig.claims() == 1
+        post.write(None, None)
+        assert rig.retry(id) == {id: None}
+        assert rig.claims() == 0
+
+    def test_a_locked_row_is_not_asked_for_all_the_time(self, rig: Rig, lane: int, post: Post) -> None:
+        [id] = rig.tasks(lane, 1)
+        post.done(*post.claim())
+        with rig.locked(id):
+            post.write()
+            assert post.completer._pause() > 0.1
+        post.write()
+        assert rig.row(id).status == Status.DONE
+
+    def test_a_checkpoint_that_met_an_outage_is_told_again(self, rig: Rig, lane: int, post: Post) -> None:
+        [id] = rig.tasks(lane, 1)
+        [held] = post.claim()
+        held.new_checkpoint = b"half way"
+        held.progress = {"done": float("nan"), "total": 2.0, "note": "a NUL \0 and \ud800"}
+        post.writing.breaks = {"finish.report": "before"}
+        post.write(DatabaseUnavailable, None)
+        [row] = rig.ask("select * from goque.task")
+        assert row.checkpoint is not None
+        assert row.progress == {"total": 2.0, "note": "a NUL \\x00 and \\ud800"}
+        assert held.new_checkpoint is None
+        assert rig.row(id).status == Status.NEW
+        post.desk.unstarted([held])
+        post.write()
+
+    def test_text_that_postgresql_does_not_take_is_stored_as_it_can_be(self, rig: Rig, lane: int, post: Post) -> None:
+        rig.tasks(lane, 1)
+        [held] = post.claim()
+        odd = "\0 \ud800"
+        outcome = Outcome("error", error_type=odd, message=odd, traceback=odd, args_repr=odd, log=odd, run_s=0.1)
+        post.desk.ended([Ended(held, outcome)])
+        post.write()
+        [record] = rig.ask("select * from goque.run")
+        assert {record.error_type, record.error, record.traceback, record.args_repr} == {"\\x00 \\ud800"}
+
+
+class TestDesk:
+    def test_a_task_that_came_back_before_its_hand_back_was_heard_of_is_counted_once(self) -> None:
+        desk = Desk()
+        early, late = (Held(1, 7, run, 0, 3, 0, run, b"") for run in (1, 2))
+        desk.claimed([early])
+        desk.claimed([late])
+        desk.written([early])
+        assert desk.find(1) is late
+        assert desk.by_lane() == [(7, 1)]
+        desk.written([early])
+        desk.written([late])
+        assert desk.idle
+        assert desk.by_lane() == []
+        assert desk.outgoing(10)[2] == [1, 2]
+
+    def test_results_are_written_in_messages_of_a_size_that_postgresql_takes(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(desks, "MOST_BYTES", 100)
+        desk = Desk()
+        sizes = [40, 40, 40, 500, 10, 10]
+        desk.ended(
+            Ended(Held(n, 1, 1, 0, 3, 0, 1, b""), Outcome("done", result=b"r" * size)) for n, size in enumerate(sizes)
+        )
+        written = []
+        while found := desk.outgoing(10)[0]:
+            written.append([len(one.outcome.result or b"") for one in found])
+        assert written == [[40, 40], [40], [500], [10, 10]]
