@@ -6,7 +6,7 @@ A claim whose answer was lost is found by its own record, and what we did not he
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from goque.errors import DatabaseUnavailable, KeyMissing, SignatureInvalid
 from goque.model.eligibility import EVERY_QUEUE
@@ -69,11 +69,18 @@ class Claimer(Service):
         self._fresh: list[Held] = []
         """Claimed, and not yet prepared."""
         self._large: list[Held] = []
+        self._giving_way: set[int] = set()
 
     def look_again(self) -> None:
         """There may be new work. From any thread."""
         with self._desk.room:
             self._look_wanted = True
+            self._desk.room.notify_all()
+
+    def give_way(self, lanes: Iterable[int]) -> None:
+        """Hand back what is still to be fetched of these lanes. From any thread."""
+        with self._desk.room:
+            self._giving_way.update(lanes)
             self._desk.room.notify_all()
 
     def wake(self) -> None:
@@ -89,13 +96,13 @@ class Claimer(Service):
         return 0.0
 
     def on_stop(self) -> None:
-        self._hand_back_rest()
+        self._hand_back(None)
 
     # When
 
     def _pause(self) -> float:
         """Seconds until there is something to do; 0 or less for now."""
-        if self._large and (self._starving() or not self.claiming):
+        if self._large and (self._starving() or self._giving_way or not self.claiming):
             return 0.0
         now = time.monotonic()
         due = min([now + 60.0, *self._checks])
@@ -142,11 +149,10 @@ class Claimer(Service):
                 self._number += 1
                 rows = self._connection.all(claim.claim(self._me.id, self._number, asks, EVERY_QUEUE))
                 self._take(asks, self._number, rows)
+            self._hand_back(self._giving_way if self.claiming else None)
             if self.claiming:
                 self._fetch_large()
                 self._look()
-            else:
-                self._hand_back_rest()
         except DatabaseUnavailable:
             now = time.monotonic()
             self._checks = [now, now + SECOND_CHECK_S]
@@ -200,7 +206,9 @@ class Claimer(Service):
         ready, refused, foreign = [], [], []
         for held in tasks:
             lane = self._programs.find(held.lane)
-            if held.expired:
+            if held.stop == "canceled":
+                refused.append(Ended(held, Outcome("canceled")))
+            elif held.expired:
                 refused.append(Ended(held, Outcome("canceled", message="it expired before it was started")))
             elif lane is None:
                 foreign.append(held)
@@ -283,8 +291,11 @@ class Claimer(Service):
             self._connection.run(finish.settle(self._me.id, canceled))
         self._checks = [at for at in self._checks if at > time.monotonic()]
 
-    def _hand_back_rest(self) -> None:
-        """What is still to be fetched is not fetched any more."""
-        if self._large:
-            large, self._large = self._large, []
-            self._desk.unstarted(large)
+    def _hand_back(self, lanes: set[int] | None) -> None:
+        """What is still to be fetched of these lanes, or of all (None), is not fetched any more."""
+        with self._desk.room:
+            back = [held for held in self._large if lanes is None or held.lane in lanes]
+            self._giving_way.clear()
+        if back:
+            self._large = [held for held in self._large if held not in back]
+            self._desk.unstarted(back)

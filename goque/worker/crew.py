@@ -121,7 +121,7 @@ class Crew:
             roster,
             ledger,
             stop_running=self.dispatcher.stop_running,
-            give_way=self.dispatcher.give_way,
+            give_way=self._give_way,
             delayed=self.on_delayed,
         )
         self.claimer = Claimer(
@@ -193,6 +193,10 @@ class Crew:
             # A claim whose answer was lost is known to the database only; what cannot be handed back the healer frees.
             self.claimer.clear_doubt()
             self.asking.pipeline([workers.finish(self.me.id), upkeep.forget_claims()])
+
+    def _give_way(self, lanes: Sequence[int]) -> None:
+        self.dispatcher.give_way(lanes)
+        self.claimer.give_way(lanes)
 
     def _on_silence(self, silent: bool) -> None:
         if silent:

@@ -14,12 +14,13 @@ from goque.model.outcomes import Outcome
 from goque.model.states import Status
 from goque.payload.keys import KeyRing
 from goque.postgres.database import Database
-from goque.queries import claim
+from goque.queries import claim, workers
 from goque.sql import Statement
 from goque.worker import desk as desks
 from goque.worker.claimer import SECOND_CHECK_S, Claimer
 from goque.worker.completer import Completer
 from goque.worker.desk import Desk, Ended, Held, Me
+from goque.worker.heartbeat import LEASE_S, Heartbeat
 from goque.worker.ledger import Ledger
 from goque.worker.programs import Lane
 from goque.worker.roster import Roster
@@ -101,6 +102,7 @@ class Post:
     def claim(self) -> list[Held]:
         """Look and claim; what became ready."""
         self.claimer.look_again()
+        self.claimer._looked_at = self.claimer._look_cost = 0.0  # it rests after a look that took long
         self.claimer.turn()
         self.claimer.turn()
         return self.desk.withdraw()
@@ -222,6 +224,28 @@ class TestClaimer:
         post.write()
         assert {(row.status, row.worker_id) for row in rig.rows().values()} == {("new", None)}
 
+    def test_what_it_has_not_fetched_gives_way_to_a_pause_or_a_cancel(self, rig: Rig, lane: int, post: Post) -> None:
+        first, second, third = rig.tasks(lane, 3, args=b"l" * (claim.INLINE + 1))
+        post.asking.breaks = {"claim.arguments": "before"}
+        with pytest.raises(DatabaseUnavailable):
+            post.claim()
+        rig.cancel(first)
+        canceled = post.desk.find(first)
+        assert canceled is not None
+        canceled.stop = "canceled"
+        post.claimer.turn()
+        assert [held.id for held in post.desk.withdraw()] == [second, third]
+        post.asking.breaks = {"claim.arguments": "before"}
+        fourth = rig.tasks(lane, 1, first=3, args=b"l" * (claim.INLINE + 1))
+        with pytest.raises(DatabaseUnavailable):
+            post.claim()
+        post.claimer.claiming = True
+        post.claimer.give_way([lane])
+        post.claimer.turn()
+        post.write(None, None)
+        assert rig.row(first).worker_id is None
+        assert rig.row(fourth[0]).worker_id is None
+
 
 class TestCompleter:
     @pytest.mark.parametrize("when", ["before", "after"])
@@ -329,6 +353,49 @@ class TestCompleter:
         post.write()
         [record] = rig.ask("select * from goque.run")
         assert {record.error_type, record.error, record.traceback, record.args_repr} == {"\\x00 \\ud800"}
+
+
+class TestHeartbeat:
+    def heartbeat(self, post: Post, told: list[object]) -> Heartbeat:
+        line: Any = post.asking
+        return Heartbeat(
+            line,
+            post.claimer._me,
+            post.desk,
+            count_running=lambda: 0,
+            on_lost=lambda: told.append("lost"),
+            on_others_lost=told.append,
+            on_silence=told.append,
+        )
+
+    def test_a_worker_whose_lease_is_over_claims_nothing_until_its_heart_beats_again(
+        self, rig: Rig, lane: int, post: Post
+    ) -> None:
+        told: list[object] = []
+        heartbeat = self.heartbeat(post, told)
+        rig.tasks(lane, 1)
+        post.claimer._me.well_until = time.monotonic() - 1
+        assert post.claim() == []
+        post.asking.breaks = {"workers.beat": "before"}
+        with pytest.raises(DatabaseUnavailable):
+            heartbeat.run_once()
+        assert told == [True]
+        heartbeat.run_once()
+        assert told == [True, False]
+        assert len(post.claim()) == 1
+        post.desk.unstarted(post.desk.everything())
+        post.write()
+
+    def test_a_lease_ends_before_others_can_have_looked_often_enough(self) -> None:
+        assert LEASE_S < workers.BEAT_S * workers.PUNCTUAL * workers.LOOKS
+
+    def test_a_worker_hears_once_that_it_was_lost(self, rig: Rig, post: Post) -> None:
+        told: list[object] = []
+        heartbeat = self.heartbeat(post, told)
+        rig.lose(post.worker.id)
+        heartbeat.run_once()
+        assert told == ["lost"]
+        assert heartbeat.stopping.is_set()
 
 
 class TestDesk:
