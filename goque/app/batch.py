@@ -220,7 +220,7 @@ class Batch:
         """``q.history`` of this batch."""
         from goque.history import frames
 
-        return frames.history(self._core.database, batch=self.id, **filters)
+        return frames.history(self._core.database, within=self._spans, **filters)
 
     def to_frame(self, inputs: bool = True, expand: bool = True) -> DataFrame:
         """One row per item: position, status, its input and its value, or its error. Never blocks, never raises.

@@ -88,50 +88,55 @@ class Maps:
         name = work.options.name
         if name is None:
             return self._store_new(work, items)
+        # Digests tell whether it is the same work; the items themselves are kept only if some may have to be stored.
+        held: list[Call] | None = [] if work.options.on_change != "raise" else None
+        calls = items.calls if held is None else _kept(items.calls, held)
         existing = self._database.first(reading.batch_by_name(self._owner, name))
-        if existing is None:
-            return self._store_first(work, items, cancel)
-        return self._meet(work, existing, items.calls, cancel)
-
-    def _store_first(self, work: Work, items: Items, cancel: Callable[[int, str], object]) -> Mapped:
-        """Store a named map that is not there; another process may be doing the same."""
-        calls, kept = _kept(items)
+        if existing is not None:
+            return self._meet(work, existing, b"".join(map(_digest, calls)), held, cancel)
+        given = bytearray()
         try:
-            return self._store_new(work, Items(calls, items.total, False))
+            return self._store_new(work, Items(calls, items.total, False), digests=given)
         except DatabaseError as error:
             if error.sqlstate != NAME_TAKEN:
                 raise
-            existing = self._database.first(reading.batch_by_name(self._owner, work.options.name or ""))
-            if existing is None:
-                raise
-            return self._meet(work, existing, kept(), cancel)
+        # Another process was storing it at the same time.
+        existing = self._database.one(reading.batch_by_name(self._owner, name))
+        return self._meet(work, existing, bytes(given), held, cancel)
 
     # Named batches
 
     def _meet(
-        self, work: Work, existing: BatchRow, calls: Iterable[Call], cancel: Callable[[int, str], object]
+        self,
+        work: Work,
+        existing: BatchRow,
+        given: bytes,
+        held: list[Call] | None,
+        cancel: Callable[[int, str], object],
     ) -> Mapped:
         """The name is taken: is it by the same work?
 
         Another call may extend or replace the batch meanwhile; then the keys collide, nothing of ours is stored, and
         we look again.
         """
-        held: Iterable[Call] = list(calls) if work.options.on_change != "raise" else calls
         try:
-            return self._meet_once(work, existing, held, cancel)
+            return self._meet_once(work, existing, given, held, cancel)
         except DatabaseError as error:
             if error.sqlstate != NAME_TAKEN:
                 raise
             now = self._database.one(reading.batch_by_name(self._owner, work.options.name or ""))
-            return self._meet(work, now, held, cancel)
+            return self._meet(work, now, given, held, cancel)
 
     def _meet_once(
-        self, work: Work, existing: BatchRow, calls: Iterable[Call], cancel: Callable[[int, str], object]
+        self,
+        work: Work,
+        existing: BatchRow,
+        given: bytes,
+        held: list[Call] | None,
+        cancel: Callable[[int, str], object],
     ) -> Mapped:
         there = b"".join(piece for _, piece in self._database.all(reading.digests(existing.id)))
         same_function = work.sameness in existing.sameness
-        held = calls if isinstance(calls, list) else None
-        given = b"".join(map(_digest, calls if held is None else held))
         if same_function and given == there:
             return Mapped(existing.id, existing.total, False)
         added, removed = _difference(there, given)
@@ -167,12 +172,17 @@ class Maps:
 
     # Storing
 
-    def _store_new(self, work: Work, items: Items, *, supersede: int | None = None) -> Mapped:
+    def _store_new(
+        self, work: Work, items: Items, *, supersede: int | None = None, digests: bytearray | None = None
+    ) -> Mapped:
+        """Store a batch. The digests of a named one's items are left in ``digests``, also when it fails."""
         batch, ready = self._database.one(enqueue.new_batch())
         new_lane = self._functions.new_lane(work.function, work.options, batch)
         # The lane comes first and alone, since rows name it; one without tasks is never looked at.
         lane = self._database.one(enqueue.lane(new_lane))
         encoder = self._encoder(work, batch, lane, ready)
+        if digests is not None:
+            encoder.digests = digests
         if items.instant and items.total is not None:
             self._send(work, encoder, encoder.chunks(items.calls), supersede, expected=items.total)
         else:
@@ -299,16 +309,11 @@ def _digest(call: Call) -> bytes:
     return digest((args, kwargs) if kwargs else args)
 
 
-def _kept(items: Items) -> tuple[Iterator[Call], Callable[[], Iterable[Call]]]:
-    """The calls, and a way to have them again if they are asked for twice."""
-    seen: list[Call] = []
-
-    def remembering() -> Iterator[Call]:
-        for call in items.calls:
-            seen.append(call)
-            yield call
-
-    return remembering(), lambda: seen
+def _kept(calls: Iterable[Call], held: list[Call]) -> Iterator[Call]:
+    """The calls, each kept as it passes."""
+    for call in calls:
+        held.append(call)
+        yield call
 
 
 def _difference(there: bytes, given: bytes) -> tuple[list[int], list[int]]:

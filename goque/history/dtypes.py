@@ -140,3 +140,39 @@ def array_of(values: Sequence[Any], wire: Wire) -> Any:
     if wire is Wire.DOUBLE:
         return np.array(values, dtype="float64")
     return pd.array(list(values), dtype=TEXTS)
+
+
+def series_of(name: str, values: Sequence[Any]) -> pd.Series[Any]:
+    """Python values of a column that has no SQL type, None where there is none, with the dtype that suits them all.
+
+    Whole numbers stay whole beside None; the columns that ``Batch.to_frame`` always has get theirs also when empty.
+    """
+    dtype = _ALWAYS.get(name) or _suitable(values)
+    if dtype is not None:
+        column: pd.Series[Any] = pd.Series(list(values), dtype=dtype)
+        return column
+    cells = np.empty(len(values), dtype=object)
+    for place, value in enumerate(values):
+        cells[place] = value  # one by one: numpy would make a matrix of lists of equal length
+    return pd.Series(cells)
+
+
+_ALWAYS: Mapping[str, Any] = {
+    "position": pd.Int64Dtype(),
+    "status": STATUS,
+    "error_type": TEXTS,
+    "error": TEXTS,
+}
+
+
+def _suitable(values: Sequence[Any]) -> Any:
+    """The dtype of these values, None for objects that have none in common."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int}:
+        whole = all(value is None or -(2**63) <= value < 2**63 for value in values)
+        return pd.Int64Dtype() if whole else None
+    if kinds == {bool}:
+        return pd.BooleanDtype()
+    if kinds == {str}:
+        return TEXTS
+    return np.dtype("float64") if kinds and kinds <= {int, float} else None

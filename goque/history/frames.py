@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from goque.errors import HistoryTruncated
+from goque.model.identity import FIRST_BATCH, LAST_BATCH
 from goque.model.states import FAILED
 from goque.postgres.verbs import Verbs
 from goque.queries import looking
@@ -21,14 +23,16 @@ if TYPE_CHECKING:
 
 Spans = Sequence[tuple[int, int]]
 _NOTHING: Spans = ((0, -1),)
-_COUNTED = 10_000_000
-"""Rows are counted up to here when a limit cut some."""
+_COUNTED = 100_000
+"""Rows are counted up to here when a limit cut some: a warning must not cost more than the look itself."""
 
 
-def history(database: Verbs, *, owner_name: str | None = None, **given: Any) -> DataFrame:
-    """Every run, and every task that has not run, newest first."""
+def history(
+    database: Verbs, *, owner_name: str | None = None, within: Spans = looking.EVERYTHING, **given: Any
+) -> DataFrame:
+    """Every run, and every task that has not run, newest first; ``within`` are the ranges of ids to look at."""
     filters = filters_of(given, what="history", without=(), columns=looking.HISTORY)
-    spans = _spans(database, filters, owner_name)
+    spans = _overlap(_spans(database, filters, owner_name), within) or _NOTHING
     frame = _fetched(database, looking.history(filters), "history", filters, spans)
     return _told(database, frame, filters, spans, looking.history_size)
 
@@ -77,12 +81,12 @@ def frame_of(database: Verbs, query: Query[Any]) -> DataFrame:
 
 
 def rows_frame(columns: Mapping[str, Sequence[Any]]) -> DataFrame:
-    """Columns of Python values as a frame; numbers and texts get their dtypes, anything else stays as it is."""
+    """Columns of Python values as a frame: each gets the dtype of its values, and objects stay as they are."""
     import pandas
 
-    return pandas.DataFrame(
-        {name: pandas.Series(list(values), dtype=object) for name, values in columns.items()}
-    ).infer_objects()
+    from goque.history.dtypes import series_of
+
+    return pandas.DataFrame({name: series_of(name, values) for name, values in columns.items()})
 
 
 def _fetch(
@@ -101,18 +105,25 @@ def _fetched(database: Verbs, query: Query[Any], name: str, filters: Filters, sp
 
 def _spans(database: Verbs, filters: Filters, me: str | None) -> Spans:
     """The ranges of ids that the filters leave."""
+    spans = looking.EVERYTHING
+    if filters.batch is not None:
+        spans = [looking.span_of(batch) for batch in _batches(database, filters.batch, me)]
     if filters.task is not None:
-        return [(task, task) for task in filters.task] or _NOTHING
-    if filters.batch is None:
-        return looking.EVERYTHING
-    return [looking.span_of(batch) for batch in _batches(database, filters.batch, me)] or _NOTHING
+        spans = _overlap(spans, [(task, task) for task in filters.task])
+    return spans or _NOTHING
+
+
+def _overlap(some: Spans, others: Spans) -> Spans:
+    """The ids that are in both."""
+    both = ((max(first, start), min(last, end)) for first, last in some for start, end in others)
+    return [(first, last) for first, last in both if first <= last]
 
 
 def _batches(database: Verbs, keys: Sequence[int | str], me: str | None) -> list[int]:
-    """The ids of batches given by id or by name; unknown names give none."""
+    """The ids of batches given by id or by name; what can be no batch, and names that nobody uses, give none."""
     names = [key for key in keys if isinstance(key, str)]
     found = database.all(looking.batches_called(names, me)) if names else []
-    return [*(key for key in keys if isinstance(key, int)), *found]
+    return [*(key for key in keys if isinstance(key, int) and FIRST_BATCH <= key <= LAST_BATCH), *found]
 
 
 def _told(
@@ -124,19 +135,28 @@ def _told(
 ) -> DataFrame:
     """The frame with what it shows in ``attrs``, and a warning when the limit cut something."""
     frame.attrs["as_of"] = database.one(looking.moment()).isoformat()
-    if size is not None and len(frame) >= filters.limit:
-        values = looking.span_values(spans)
-        total = database.one(statement_of(size(filters, _COUNTED), name="size", values=values))[0]
-        if total > len(frame):
-            from dataclasses import replace
+    frame.attrs["filters"] = {
+        field.name: value for field in fields(filters) if (value := getattr(filters, field.name)) not in (None, ())
+    }
+    if size is None or len(frame) < filters.limit:
+        return frame
 
-            failed = replace(filters, status=frozenset(FAILED) & (filters.status or frozenset(FAILED)))
-            failures = database.one(statement_of(size(failed, _COUNTED), name="size", values=values))[0]
-            shown = int(frame["failed"].sum()) if "failed" in frame else 0
-            warnings.warn(
-                f"limit={filters.limit:,} left out {total - len(frame):,} rows, {max(0, failures - shown):,} of them "
-                "failures; narrow it with since=, batch= or status='error', or raise limit=",
-                HistoryTruncated,
-                stacklevel=4,
-            )
+    def counted(of: Filters) -> int:
+        query = size(of, len(frame) + _COUNTED)
+        number: int = database.one(statement_of(query, name="size", values=looking.span_values(spans)))[0]
+        return number
+
+    missing = counted(filters) - len(frame)
+    if missing > 0:
+        failures = counted(replace(filters, status=FAILED & (filters.status or FAILED)))
+        if "failed" in frame:
+            failures -= int(frame["failed"].sum())
+        more = "over " if missing >= _COUNTED else ""
+        cut = f", {failures:,} of them failures" if "failed" in frame else f"; {failures:,} failures there are in all"
+        warnings.warn(
+            f"limit={filters.limit:,} left out {more}{missing:,} rows{cut}. Narrow it with since=, batch= or "
+            "status='error', or raise limit=",
+            HistoryTruncated,
+            stacklevel=4,
+        )
     return frame

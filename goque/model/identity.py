@@ -10,6 +10,8 @@ from __future__ import annotations
 SPAN = 1_000_000_000
 """Ids per batch, which is the most items that one batch can hold."""
 FIRST_BATCH = 1_000
+LAST_BATCH = 9_000_000_000
+"""The sequence of batches ends here, so that their tasks' ids fit a bigint."""
 FIRST_BATCH_TASK = FIRST_BATCH * SPAN
 
 

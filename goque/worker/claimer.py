@@ -15,7 +15,7 @@ from goque.model.states import RunOutcome, Status
 from goque.postgres.database import Dedicated
 from goque.queries import claim, finish, workers
 from goque.queries.finish import End
-from goque.service import Service
+from goque.worker.attendant import Attendant
 from goque.worker.desk import Desk, Ended, Held, Me
 from goque.worker.ledger import Ledger
 from goque.worker.programs import Programs
@@ -29,7 +29,7 @@ SECOND_CHECK_S = 65.0
 """After a lost answer the server may still be claiming for us, up to its statement timeout of 60 seconds."""
 
 
-class Claimer(Service):
+class Claimer(Attendant):
     """Looks for lanes with work and claims from them. Belongs to one thread but for ``look_again``."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Claimer(Service):
         wake_dispatcher: Callable[[], None],
         longest_look: float = LONGEST_LOOK,
     ) -> None:
-        super().__init__("claimer", interval=0.0, jitter=0.0)
+        super().__init__("claimer", desk.room)
         self._connection = connection
         self._me = me
         self._desk = desk
@@ -82,18 +82,6 @@ class Claimer(Service):
         with self._desk.room:
             self._giving_way.update(lanes)
             self._desk.room.notify_all()
-
-    def wake(self) -> None:
-        super().wake()
-        with self._desk.room:
-            self._desk.room.notify_all()
-
-    def run_once(self) -> float | None:
-        with self._desk.room:
-            while not self.stopping.is_set() and (pause := self._pause()) > 0:
-                self._desk.room.wait(pause)
-        self.turn()
-        return 0.0
 
     def on_stop(self) -> None:
         self._hand_back(None)

@@ -20,8 +20,8 @@ from goque.model.outcomes import Outcome
 from goque.postgres.database import Dedicated
 from goque.queries import claim, finish, reading
 from goque.queries.moments import channel
-from goque.service import Service
 from goque.sql import Statement
+from goque.worker.attendant import Attendant
 from goque.worker.desk import WORTH_WRITING, Desk, Ended, Held, Me
 from goque.worker.jobs import Why
 from goque.worker.ledger import Ledger, News
@@ -66,7 +66,7 @@ class _Unmatched:
         return bool(self.ended or self.unstarted)
 
 
-class Completer(Service):
+class Completer(Attendant):
     """Carries outcomes from the desk to the database."""
 
     def __init__(
@@ -85,7 +85,7 @@ class Completer(Service):
 
         ``delayed`` is called when a task was written that waits for its time.
         """
-        super().__init__("completer", interval=0.0, jitter=0.0)
+        super().__init__("completer", desk.changed)
         self._connection = connection
         self._channel = channel(connection.schema)
         self._me = me
@@ -110,18 +110,6 @@ class Completer(Service):
         with self._desk.changed:
             self._watch_at = self._tick_at = 0.0
             self._desk.changed.notify_all()
-
-    def wake(self) -> None:
-        super().wake()
-        with self._desk.changed:
-            self._desk.changed.notify_all()
-
-    def run_once(self) -> float | None:
-        with self._desk.changed:
-            while not self.stopping.is_set() and (pause := self._pause()) > 0:
-                self._desk.changed.wait(pause)
-        self.turn()
-        return 0.0
 
     def _pause(self) -> float:
         """Seconds until there is something to write; 0 or less for now."""

@@ -11,6 +11,7 @@ import pytest
 from goque.errors import HistoryTruncated, InvalidInput
 from goque.history import fetching, frames
 from goque.history.dtypes import MOMENT, OUTCOME, STATUS, TEXTS
+from goque.model.states import Status
 from goque.postgres.database import Database
 from goque.queries import looking
 from goque.queries.filters import filters_of
@@ -285,19 +286,13 @@ TRICKY = """
            (9223372036854775805, 1, 'done', 1, 0.1, 123456789.123456789, null, null, 'NULL', 'null'),
            (9223372036854775804, 1, 'done', 1, -0.0, null, null, null, ' 😀 NaN', '[]');
 """
-WAYS = {
-    "pandas": (fetching.by_pandas_csv, ()),
-    "arrow": (fetching.by_arrow_csv, ("pyarrow",)),
-    "adbc": (fetching.by_adbc, ("pyarrow", "adbc_driver_postgresql")),
-}
+WAYS = {"pandas": fetching.by_pandas_csv, "arrow": fetching.by_arrow_csv, "adbc": fetching.by_adbc}
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("columns", [None, ["log_tail"], ["cpu_s"], ["metadata"], ["run_at"]], ids=str)
 def test_every_way_of_fetching_gives_the_same_frame(database: Database, way: str, columns: list[str] | None) -> None:
-    fetch, needed = WAYS[way]
-    for module in needed:
-        pytest.importorskip(module, reason=f"{module} is an extra")
+    fetch = WAYS[way]
     write(database, TRICKY)
     given = {"columns": columns, "since": datetime(1900, 1, 1, tzinfo=UTC), "queue": ["", 'a"\\,{}']}
     for more, rows in (({}, 8), ({"type": "none"}, 0)):
@@ -319,3 +314,39 @@ def test_an_empty_text_is_not_a_missing_one(database: Database) -> None:
         assert frame["log_tail"].isna().sum() == 4
         assert frame.loc[9007199254740993, "metadata"]["big"] == 9007199254740993
         assert frame.loc[9007199254740993, "finished_at"] == pd.Timestamp("2099-12-31 23:59:59.999999Z")
+
+
+def test_a_task_and_a_batch_narrow_together(told: Database) -> None:
+    assert frames.history(told, batch=1000, task=5).empty
+    assert len(frames.history(told, batch=1000, task=1_000_000_000_000)) == 1
+
+
+@pytest.mark.parametrize("impossible", [0, 999, 10**10, -1])
+def test_what_can_be_no_batch_gives_an_empty_frame(told: Database, impossible: int) -> None:
+    assert frames.history(told, batch=impossible).empty
+
+
+def test_a_part_of_the_ids_shows_only_that_part(told: Database) -> None:
+    shown = frames.history(told, within=[(1_000_000_000_001, 1_000_000_000_002)])
+    assert sorted(set(shown["task_id"])) == [1_000_000_000_001, 1_000_000_000_002]
+
+
+def test_a_frame_says_what_it_shows(told: Database) -> None:
+    shown = frames.history(told, status="error", limit=5).attrs
+    assert shown["filters"] == {"status": frozenset({Status.ERROR}), "limit": 5}
+    assert datetime.fromisoformat(shown["as_of"]).tzinfo is not None
+
+
+def test_the_warning_counts_failures_also_without_their_column(told: Database) -> None:
+    failures = int(frames.history(told)["failed"].sum())
+    with pytest.warns(HistoryTruncated, match=f"; {failures} failures there are in all"):
+        frames.history(told, columns=["task_id"], limit=1)
+
+
+def test_rows_of_python_values_keep_whole_numbers_and_the_order_of_statuses() -> None:
+    frame = frames.rows_frame({"status": ["done", "new"], "value": [2**60 + 1, None], "mixed": [1, 0.5]})
+    assert frame["value"][0] == 2**60 + 1
+    assert frame["value"].isna().tolist() == [False, True]
+    assert (frame["status"] < "done").tolist() == [False, True]
+    assert frame["mixed"].dtype == "float64"
+    assert frames.rows_frame({"status": [], "position": []}).dtypes.astype(str).tolist() == ["category", "Int64"]

@@ -266,3 +266,25 @@ def test_a_name_that_cannot_be_one_is_refused(alone: Queue, stored: Stored, name
 def test_a_name_is_an_option_of_maps_only(alone: Queue) -> None:
     with pytest.raises(InvalidInput, match="option of maps"):
         alone.options(name="n").submit(double, 1)
+
+
+class Counted:
+    """An item that knows how many of its kind live at once."""
+
+    alive = most = 0
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        Counted.alive += 1
+        Counted.most = max(Counted.most, Counted.alive)
+
+    def __del__(self) -> None:
+        Counted.alive -= 1
+
+
+def test_a_named_map_keeps_no_items_in_memory(alone: Queue) -> None:
+    batch = alone.map(str, (Counted(number) for number in range(2_000)), name="bounded")
+    assert len(batch) == 2_000
+    assert Counted.most < 20
+    assert alone.map(str, (Counted(number) for number in range(2_000)), name="bounded").id == batch.id
+    assert Counted.most < 20
