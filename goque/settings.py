@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,12 @@ def usable_cores(environ: Mapping[str, str] = os.environ) -> int:
     if quota is not None:
         limits.append(int(quota))
     return max(1, min(limits))
+
+
+def job_time_left(environ: Mapping[str, str] = os.environ) -> float | None:
+    """Seconds until Slurm ends this batch job (``SLURM_JOB_END_TIME``, Slurm 22.05 and later), None where none says."""
+    end = environ.get("SLURM_JOB_END_TIME", "")
+    return max(0.0, int(end) - time.time()) if end.isdigit() else None
 
 
 def _cgroup_quota() -> float | None:

@@ -177,7 +177,6 @@ create table {schema}.worker (
     missed       smallint not null default 0,
     running      integer not null default 0,
     buffered     integer not null default 0,
-    hungry       boolean not null default false,
     lost_at      timestamptz,
     ended_at     timestamptz
 ) with (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);

@@ -13,7 +13,7 @@ from goque.cli.commands import UsageError
 from goque.cli.connecting import add_place, settings_of
 from goque.errors import InvalidInput
 from goque.model.durations import in_words, seconds
-from goque.settings import usable_cores
+from goque.settings import job_time_left, usable_cores
 from goque.worker.crew import WorkerConfig
 
 SIZES = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12}
@@ -40,6 +40,18 @@ def duration(text: str) -> float:
     if length < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is negative")
     return length
+
+
+def runtime(text: str) -> float:
+    """Seconds from "3h50m", or what is left of this batch job from "auto"."""
+    if text != "auto":
+        return duration(text)
+    left = job_time_left()
+    if left is None:
+        raise argparse.ArgumentTypeError(
+            "auto knows the end of Slurm jobs only, by SLURM_JOB_END_TIME, which is not set here; give a time"
+        )
+    return left
 
 
 def size(text: str) -> int:
@@ -87,7 +99,10 @@ FLAGS: Mapping[str, Flag] = {
     "drain": Flag("--drain", "end when nothing this worker may take is left to do"),
     "idle_exit": Flag("--idle-exit", "end after this long without work", duration, "TIME"),
     "max_runtime": Flag(
-        "--max-runtime", "end after this long; start nothing whose timeout does not fit", duration, "TIME"
+        "--max-runtime",
+        "end after this long, or with the batch job (auto: Slurm); start nothing whose timeout does not fit",
+        runtime,
+        "TIME|auto",
     ),
     "max_tasks": Flag("--max-tasks", "end after this many tasks", number, "N"),
     "max_tasks_per_child": Flag("--max-tasks-per-child", "replace a child after this many tasks", number, "N"),

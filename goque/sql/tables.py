@@ -181,7 +181,6 @@ class WorkerTable(Table):
     missed = Column(SMALLINT)
     running = Column(INTEGER)
     buffered = Column(INTEGER)
-    hungry = Column(BOOLEAN)
     lost_at = Column(TIMESTAMPTZ, nullable=True)
     ended_at = Column(TIMESTAMPTZ, nullable=True)
 

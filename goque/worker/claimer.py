@@ -19,7 +19,7 @@ from goque.worker.attendant import Attendant
 from goque.worker.desk import Desk, Ended, Held, Me
 from goque.worker.ledger import Ledger
 from goque.worker.programs import Programs
-from goque.worker.roster import Ask, Roster
+from goque.worker.roster import PATIENCE_S, Ask, Roster
 
 MOST_TO_WRITE = 4_096
 """With so many tasks held, outcomes that could not be written included, nothing more is claimed."""
@@ -93,7 +93,7 @@ class Claimer(Attendant):
         if self._large and (self._starving() or self._giving_way or not self.claiming):
             return 0.0
         now = time.monotonic()
-        due = min([now + 60.0, *self._checks])
+        due = min([now + 60.0, *self._checks, *(held.since + PATIENCE_S for held in self._large[:1])])
         if self._may_claim():
             if not self._roster.empty:
                 if self._asks():
@@ -280,9 +280,10 @@ class Claimer(Attendant):
         self._checks = [at for at in self._checks if at > time.monotonic()]
 
     def _hand_back(self, lanes: set[int] | None) -> None:
-        """What is still to be fetched of these lanes, or of all (None), is not fetched any more."""
+        """What is to be fetched of these lanes, or of all (None), or waits for too long, is not fetched any more."""
+        before = time.monotonic() - PATIENCE_S
         with self._desk.room:
-            back = [held for held in self._large if lanes is None or held.lane in lanes]
+            back = [held for held in self._large if lanes is None or held.lane in lanes or held.since < before]
             self._giving_way.clear()
         if back:
             self._large = [held for held in self._large if held not in back]

@@ -53,6 +53,8 @@ class Held:
     live_log: str = ""
     over: bool = False
     """Its end is written, or it is another's by now."""
+    since: float = field(default_factory=time.monotonic)
+    """``time.monotonic()`` at which it was claimed."""
 
     @property
     def alone(self) -> bool:
@@ -219,6 +221,14 @@ class Desk:
             if taken:
                 self._ready = deque(held for held in self._ready if held.id not in ids)
             return taken
+
+    def withdraw_overdue(self, before: float) -> list[Held]:
+        """Take away what was claimed before that time (``time.monotonic()``), but for what needs its own child."""
+        with self.changed:
+            overdue = [held for held in self._ready if held.since < before and not held.alone]
+            if overdue:
+                self._ready = deque(held for held in self._ready if held.since >= before or held.alone)
+            return overdue
 
     # questions
 

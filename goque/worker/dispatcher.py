@@ -14,7 +14,7 @@ from goque.worker.jobs import Checkpointed, Event, Finished, Progressed, Returne
 from goque.worker.ledger import Ledger
 from goque.worker.pool import Pool
 from goque.worker.programs import Programs
-from goque.worker.roster import Roster
+from goque.worker.roster import PATIENCE_S, Roster
 
 log = logging.getLogger("goque.worker")
 
@@ -23,6 +23,10 @@ AHEAD_S = 0.004
 MOST_AHEAD = 64
 SHORT_S = 0.1
 """Tasks shorter than this have their successor at hand when they end."""
+STUCK_S = 0.1
+"""A slot whose task runs for longer has none behind it: other slots may be free."""
+REVIEW_S = 0.2
+"""How often it is asked whether something has been waiting for too long."""
 LOG_S = 2.0
 """How often the output of a running task is taken up."""
 
@@ -43,6 +47,9 @@ class Dispatcher(Service):
         self._orders = threading.Lock()
         self._to_stop: dict[int, Why] = {}
         self._giving_way: set[int] = set()
+        self._stuck: dict[int, tuple[int, float]] = {}
+        """Slots whose task runs for long: its lane, and for how many seconds."""
+        self._reviewed_at = 0.0
         self._logged_at = 0.0
         self.retired = False
         """Starts nothing any more."""
@@ -84,6 +91,7 @@ class Dispatcher(Service):
         if events:
             self._handle(events)
         self._observe()
+        self._review()
         return 0.0
 
     def on_stop(self) -> None:
@@ -104,6 +112,8 @@ class Dispatcher(Service):
                 return
             if taken and taken[0].alone:
                 self._send(slot, taken)
+                continue
+            if slot in self._stuck:
                 continue
             lane = taken[0].lane if taken else self._desk.next_lane()
             if lane is None:
@@ -209,19 +219,21 @@ class Dispatcher(Service):
     def _recall(self, lanes: set[int] | None) -> None:
         """Take back what slots have not begun, and hand back that of these lanes (None: all of it)."""
         for slot in sorted(set(self._slot_of.values())):
-            jobs = self._pool.recall(slot)
-            again: list[Held] = []
-            unstarted: list[Held] = []
-            for job in jobs:
-                self._slot_of.pop(job.task_id, None)
-                held = self._sent.pop(job.task_id, None)
-                if held is None:
-                    continue
-                held.args = held.args if held.args is not None else job.args
-                (unstarted if lanes is None or held.lane in lanes else again).append(held)
-            self._desk.put_back(again)
-            if unstarted:
+            waiting = self._recalled(slot)
+            self._desk.put_back(held for held in waiting if lanes is not None and held.lane not in lanes)
+            if unstarted := [held for held in waiting if lanes is None or held.lane in lanes]:
                 self._desk.unstarted(unstarted)
+
+    def _recalled(self, slot: int) -> list[Held]:
+        """What a slot has not begun, taken back from it."""
+        back = []
+        for job in self._pool.recall(slot):
+            self._slot_of.pop(job.task_id, None)
+            held = self._sent.pop(job.task_id, None)
+            if held is not None:
+                held.args = held.args if held.args is not None else job.args
+                back.append(held)
+        return back
 
     def _stop(self, task: int, why: Why) -> None:
         held = self._desk.find(task)
@@ -243,6 +255,7 @@ class Dispatcher(Service):
         take_logs = now - self._logged_at >= LOG_S
         if take_logs:
             self._logged_at = now
+        self._stuck = {}
         for slot in set(self._slot_of.values()):
             running = self._pool.running(slot)
             if running is None:
@@ -251,7 +264,23 @@ class Dispatcher(Service):
             held = self._desk.find(job.task_id)
             if held is None:
                 continue
+            if seconds > STUCK_S:
+                self._stuck[slot] = held.lane, seconds
             if held.running_since is None:
                 held.running_since = now - seconds
             if take_logs and seconds > LOG_S / 2:
                 held.live_log = self._pool.live_log(slot)
+
+    def _review(self) -> None:
+        """Nothing waits behind a task that takes long: other slots take it, and if none is free, other workers."""
+        now = time.monotonic()
+        if now - self._reviewed_at < REVIEW_S:
+            return
+        self._reviewed_at = now
+        for slot in self._stuck:
+            if self._pool.load(slot) > 1:
+                self._desk.put_back(self._recalled(slot))
+        if overdue := self._desk.withdraw_overdue(now - PATIENCE_S):
+            for lane, seconds in self._stuck.values():
+                self._roster.takes_longer(lane, seconds)
+            self._desk.unstarted(overdue)

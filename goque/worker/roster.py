@@ -15,6 +15,8 @@ from goque.queries.claim import Listed
 
 HORIZON = 0.4
 """Seconds of work a worker holds per slot."""
+PATIENCE_S = 0.8
+"""What was claimed and has not begun for so long was claimed by mistake and goes back, for workers that are idle."""
 LANES_PER_CLAIM = 8
 ROWS_PER_CLAIM = 512
 FASTEST = 4e-5
@@ -66,6 +68,11 @@ class Roster:
     def measured(self, lane: int, run_s: float) -> None:
         """One task of this lane ran for so many seconds."""
         self._paces.setdefault(lane, Pace()).add(run_s)
+
+    def takes_longer(self, lane: int, run_s: float) -> None:
+        """A task of this lane runs for so many seconds already."""
+        pace = self._paces.setdefault(lane, Pace())
+        pace.seconds = max(pace.seconds or 0.0, run_s)
 
     def pace(self, lane: int) -> float | None:
         """Seconds that a task of this lane takes, None while unknown."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from dataclasses import fields
 
 import pytest
@@ -53,6 +54,22 @@ def test_options_become_fields_in_seconds_and_bytes() -> None:
         threads=None,
         listen=False,
     )
+
+
+def test_the_end_of_a_slurm_job_is_the_worker_s_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 3_600))
+    left = worker_config("--max-runtime", "auto").max_runtime
+    assert left is not None
+    assert 3_500 < left <= 3_600
+
+
+def test_the_end_of_no_known_job_is_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+    with pytest.raises(SystemExit):
+        worker_config("--max-runtime", "auto")
+    assert "SLURM_JOB_END_TIME" in capsys.readouterr().err
 
 
 def test_a_value_of_an_environment_variable_goes_to_each_slot_in_turn() -> None:
