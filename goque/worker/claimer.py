@@ -180,7 +180,7 @@ class Claimer(Attendant):
         ]
         self._desk.claimed(tasks)
         self._fresh = tasks
-        self._programs.learn({row.lane for row in rows})
+        self._programs.learn({row.lane for row in rows}, held=[lane for lane, _ in self._desk.by_lane()])
         suspects = [held for held in tasks if held.alone and not held.expired]
         self._large += [held for held in tasks if held.args is None and not held.alone and not held.expired]
         self._fresh = suspects

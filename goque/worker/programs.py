@@ -43,13 +43,13 @@ class Programs:
         """The lane, None when it is not there any more."""
         return self._lanes.get(lane)
 
-    def learn(self, lanes: Iterable[int]) -> None:
-        """Read those that are not known yet."""
+    def learn(self, lanes: Iterable[int], *, held: Iterable[int]) -> None:
+        """Read those that are not known yet. ``held`` lanes are never forgotten: their tasks are still to be run."""
         unknown = sorted({lane for lane in lanes if lane not in self._lanes})
         if not unknown:
             return
         if len(self._lanes) > MOST_LANES:
-            self._lanes.clear()
+            self._lanes = {lane: self._lanes[lane] for lane in held if lane in self._lanes}
         for row in self._load(unknown):
             self._lanes[row.id] = self._verified(row)
 

@@ -66,7 +66,7 @@ class Programs:
     def __init__(self) -> None:
         self.fails = False
 
-    def learn(self, lanes: Any) -> None:
+    def learn(self, lanes: Any, *, held: Any) -> None:
         if self.fails:
             self.fails = False
             raise DatabaseUnavailable("cut while it was read")
