@@ -44,7 +44,9 @@ LIMITS = {
 }
 _FORMS = {"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex"}
 # Without statistics (right after a large COPY) the planner sorts all ready rows for each claim, at a fifth of the pace.
+# Claims and heartbeats share a connection: one wait for a lock must not cost a worker its lease.
 PINNED = {
+    "lock_timeout": "3s",
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
     "enable_sort": "off",
