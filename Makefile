@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
+POOLED := $(patsubst %,tests/integration/test_%_*.py,queue batch task) tests/integration/test_history_frames.py
 
 .DEFAULT_GOAL := help
 .PHONY: help venv check test demo bench golden clean
@@ -28,11 +29,12 @@ check: $(READY) ## format, lint, types, floors, unit and architecture tests; und
 	$(BIN)/lint-imports
 	$(PYTEST) -q -m "not slow" tests/unit tests/architecture
 
-# The second run repeats what uses a database on PostgreSQL 15, the oldest that is supported. Without its programs it is
-# left out on a developer's machine, and fails where CI is set.
-test: $(READY) ## all tests, on the embedded PostgreSQL 18 and on PostgreSQL 15 where it is installed
+# The second run repeats what uses a database on PostgreSQL 15, the oldest that is supported, the third what users do
+# behind PgBouncer. Without their programs they are left out on a developer's machine, and fail where CI is set.
+test: $(READY) ## all tests, on the embedded PostgreSQL 18, and on PostgreSQL 15 and PgBouncer where they are installed
 	$(PYTEST) -q tests
 	$(BIN)/python -m tests.oldest_server $(PYTEST) -q tests
+	$(BIN)/python -m tests.oldest_server --pooler $(PYTEST) -q $(POOLED)
 
 demo: $(READY) ## see it work
 	$(BIN)/goque demo

@@ -35,10 +35,10 @@ def programs(major: int) -> Path:
     raise RuntimeError(f"PostgreSQL {major} is not installed. Run: apt-get install postgresql-{major}")
 
 
-def missing_programs() -> str:
-    """What the tests behind a pooler need and this machine lacks, empty if nothing."""
+def missing_programs(*, pooler: bool = True) -> str:
+    """What tests need on PostgreSQL 15, or behind a pooler, and this machine lacks; empty if nothing."""
     oldest = "" if Path("/usr/lib/postgresql/15/bin").is_dir() else "PostgreSQL 15"
-    return " and ".join(filter(None, (oldest, "" if _pgbouncer() else "PgBouncer")))
+    return " and ".join(filter(None, (oldest, "" if _pgbouncer() or not pooler else "PgBouncer")))
 
 
 def _pgbouncer() -> str | None:

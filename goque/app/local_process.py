@@ -27,7 +27,13 @@ def main() -> None:
         return
     config = WorkerConfig(**first["config"])
     ring = ring_of(first["secret"], Path(first["key_file"]) if first["key_file"] else None)
-    database = Database(first["dsn"], schema=first["schema"], max_connections=1, application_name="goque worker")
+    database = Database(
+        first["dsn"],
+        schema=first["schema"],
+        max_connections=1,
+        pooler=not config.listen,
+        application_name="goque worker",
+    )
     worker = Worker(database, ring, config, duties=SharedDuties)
     on_stop(lambda _: worker.request_stop())
     threading.Thread(target=_follow_owner, args=(worker, orders), name="goque-owner", daemon=True).start()

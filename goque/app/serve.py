@@ -41,7 +41,7 @@ def serve(settings: Settings, config: WorkerConfig) -> Served:
         ServerError, DatabaseUnavailable: there is no server to be had.
         MigrationNeeded: the schema of a shared server is missing, older or newer.
     """
-    database, ring = _prepared(settings)
+    database, ring = _prepared(settings, pooler=not config.listen)
     worker = Worker(database, ring, replace(config, owner=settings.owner), duties=SharedDuties)
     served = Served()
 
@@ -59,10 +59,10 @@ def serve(settings: Settings, config: WorkerConfig) -> Served:
     return served
 
 
-def _prepared(settings: Settings) -> tuple[Database, KeyRing]:
+def _prepared(settings: Settings, *, pooler: bool) -> tuple[Database, KeyRing]:
     """The database with its schema as it must be, and the keys."""
     dsn = settings.dsn or embedded.ensure(settings.home)
-    database = Database(dsn, schema=settings.schema, max_connections=1, application_name="goque worker")
+    database = Database(dsn, schema=settings.schema, max_connections=1, pooler=pooler, application_name="goque worker")
     try:
         if settings.embedded:
             migrations.migrate(database)

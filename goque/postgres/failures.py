@@ -52,6 +52,11 @@ def translate(error: psycopg.Error, where: str, schema: str, doing: str, *, read
     state = error.sqlstate or ""
     said = (error.diag.message_primary or str(error).partition("\n")[0]).strip()
     if _is_outage(error, state):
+        if "unsupported startup parameter" in str(error):
+            return DatabaseError(
+                f"A pooler at {where} refuses settings of a session. Behind one use Queue(dsn, listen=False) and "
+                "goque worker --no-listen.",
+            )
         for pattern, refused_state in _REFUSED_FOR_GOOD:
             if not state and pattern.search(str(error)):
                 return DatabaseError(

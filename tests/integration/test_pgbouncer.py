@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from goque import Queue
 from goque.errors import DatabaseError, ReadOnly
 from goque.postgres import connections, migrations
 from goque.postgres.database import Database
@@ -31,6 +35,20 @@ def pooled(pooled_dsn: str, statement: MakeStatement) -> Iterator[Database]:
     yield database
     database.run(statement("DROP SCHEMA pooled CASCADE"))
     database.close()
+
+
+def test_a_queue_that_would_use_sessions_is_told_what_to_say(pooled_dsn: str) -> None:
+    with pytest.raises(DatabaseError, match=r"listen=False.*--no-listen"):
+        Queue(pooled_dsn)
+
+
+def test_a_worker_works_behind_it(pooled_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOQUE_SECRET", "a secret for the tests of poolers")
+    with Queue(pooled_dsn, schema="worked", migrate=True, listen=False) as queue:
+        batch = queue.map(abs, range(-50, 0))
+        served = [sys.executable, "-m", "goque.cli", "worker", "--no-listen", "--drain", "--schema", "worked"]
+        subprocess.run(served, env={**os.environ, "GOQUE_DSN": pooled_dsn}, check=True, timeout=60)
+        assert batch.results(timeout=0) == list(range(50, 0, -1))
 
 
 def test_sessions_are_really_shared(pooled: Database, statement: MakeStatement) -> None:

@@ -216,6 +216,7 @@ def test_an_option_that_cannot_be_is_refused(alone: Queue, options: dict[str, An
             give()
 
 
+@pytest.mark.direct
 def test_a_database_that_goes_away_while_a_map_streams_leaves_nothing(alone: Queue) -> None:
     class Cuts:
         """Ends all sessions of the database while it is encoded, once the rows are on their way."""

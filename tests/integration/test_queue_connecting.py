@@ -147,6 +147,7 @@ def test_a_forked_process_opens_its_own_connections(dsn: str, run_script: RunScr
     assert found == [True, [0, 0, 0], expected]
 
 
+@pytest.mark.direct
 def test_interrupting_the_wait_says_that_the_work_goes_on(alone: Queue) -> None:
     script = """
         import sys
