@@ -159,9 +159,48 @@ class Functions:
             owner=self._owner,
         )
 
+    def type_lane(self, type: str, options: Options) -> int:
+        """The lane of tasks of a named type with these options. It names no function, and a key only for a policy."""
+        policy = encoded_policy(options)
+        facts: list[Any] = [
+            "type",
+            type,
+            options.queue,
+            options.priority,
+            sorted(set(options.tags)),
+            options.max_attempts,
+            options.timeout_s,
+            options.keep_s if options.keep_s != float("inf") else "ever",
+            self._owner,
+            None if policy is None else [list(self.key_ids), policy.hex()],
+        ]
+        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return self._shared(
+            NewLane(
+                digest=digest,
+                batch_id=None,
+                queue=options.queue,
+                priority=options.priority,
+                type=type,
+                function_id=None,
+                python=None,
+                tags=sorted(set(options.tags)),
+                key_ids=() if policy is None else self.key_ids,
+                seal=None,
+                policy=None if policy is None else self._policy.seal(context_of(digest), policy),
+                max_attempts=options.max_attempts,
+                timeout_s=options.timeout_s,
+                keep_s=options.keep_s,
+                cwd=None,
+                owner=self._owner,
+            )
+        )
+
     def shared_lane(self, function: StoredFunction, options: Options) -> int:
         """The lane of single tasks of this function with these options."""
-        new = self.new_lane(function, options, None)
+        return self._shared(self.new_lane(function, options, None))
+
+    def _shared(self, new: NewLane) -> int:
         with self._lock:
             known = self._lanes.get(new.digest)
         if known is not None and time.monotonic() - known[0] < FRESH_S:

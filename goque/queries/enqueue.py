@@ -315,12 +315,13 @@ def tallied(lane: int, *, new: int = 0, pending: int = 0) -> Statement[int]:
 class Single(NamedTuple):
     """A task that belongs to no batch, ready at once, ``delay`` seconds from now, or at ``run_at``.
 
-    ``expires`` is seconds from now, ``expires_at`` a moment. "Now" is the database's.
+    ``expires`` is seconds from now, ``expires_at`` a moment. "Now" is the database's. ``args`` is sealed; a task of a
+    named type has a ``payload`` instead, which is JSON text.
     """
 
     id: int
     lane: int
-    args: bytes
+    args: bytes | None
     max_attempts: int
     delay: float | None = None
     run_at: datetime | None = None
@@ -328,6 +329,7 @@ class Single(NamedTuple):
     expires_at: datetime | None = None
     external_id: str | None = None
     metadata: Mapping[str, Any] | None = None
+    payload: str | None = None
 
 
 @template(read=scalar)
@@ -336,7 +338,8 @@ def _singles() -> Query[Any]:
         "rows",
         id=Bind("ids", array(BIGINT)),
         lane_id=Bind("lanes", array(BIGINT)),
-        args=Bind("args", array(BYTEA)),
+        args=Bind("args", array(BYTEA, nullable=True)),
+        payload=Bind("payloads", array(JSONB, nullable=True)),
         max_attempts=Bind("max_attempts", array(SMALLINT)),
         delay=Bind("delays", array(DOUBLE, nullable=True)),
         run_at=Bind("run_ats", array(TIMESTAMPTZ, nullable=True)),
@@ -359,6 +362,7 @@ def _singles() -> Query[Any]:
             TASK.external_id,
             TASK.metadata,
             TASK.args,
+            TASK.payload,
         )
         .select(
             select(
@@ -372,6 +376,7 @@ def _singles() -> Query[Any]:
                 rows.external_id,
                 rows.metadata,
                 rows.args,
+                rows.payload,
             ).from_(rows)
         )
         .returning(TASK.id, TASK.lane_id, TASK.status)
@@ -387,6 +392,7 @@ def singles(tasks: Sequence[Single]) -> Statement[int]:
         ids=[task.id for task in tasks],
         lanes=[task.lane for task in tasks],
         args=[task.args for task in tasks],
+        payloads=[task.payload for task in tasks],
         max_attempts=[task.max_attempts for task in tasks],
         delays=[task.delay for task in tasks],
         run_ats=[task.run_at for task in tasks],

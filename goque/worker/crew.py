@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from goque.model.eligibility import Eligibility
+from goque.model.manifest import App
 from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.database import Dedicated
 from goque.queries import claim, upkeep, workers
@@ -62,7 +63,9 @@ class WorkerConfig:
     """Threads that numeric libraries may start in a child; None leaves it to them."""
     slot_environment: Sequence[Mapping[str, str]] = ()
     lanes: Sequence[int] | None = None
-    """Serve these lanes only, as a notebook's own workers do."""
+    """Of functions that were sent, serve these lanes only, as a notebook's own workers do."""
+    apps: Sequence[App] = ()
+    """Whose named task types this worker runs."""
     local: bool = False
     owner: str = ""
     listen: bool = True
@@ -97,13 +100,18 @@ class Crew:
             tags=config.tags,
             lanes=config.lanes,
             callables=config.callables,
+            types=self._types(),
         )
         self.me = Me(self._register(), eligibility)
         self.desk = Desk()
-        roster = Roster(config.slots)
+        limits = {one.name: one.concurrency for app in config.apps for one in app.types if one.concurrency is not None}
+        roster = Roster(config.slots, limits)
         ledger = self.ledger = Ledger(self.ring)
         programs = Programs(
-            self.ring, lambda lanes: self.asking.all(claim.programs(lanes)), result_limit=config.result_limit
+            self.ring,
+            lambda lanes: self.asking.all(claim.programs(lanes)),
+            result_limit=config.result_limit,
+            apps=config.apps,
         )
         pool = Pool(
             config.slots,
@@ -203,6 +211,9 @@ class Crew:
             log.warning("no heartbeat could be written for a lease: starting nothing until one can")
         self.claimer.look_again()
 
+    def _types(self) -> list[str]:
+        return [one.name for app in self.config.apps for one in app.types]
+
     def _register(self) -> int:
         config = self.config
         return self.asking.one(
@@ -218,6 +229,7 @@ class Crew:
                 queues=config.queues,
                 tags=config.tags,
                 key_ids=self.ring.ids(KeyKind.CODE),
+                types=self._types(),
                 local=config.local,
             )
         )

@@ -35,6 +35,8 @@ class Program:
     environment: Mapping[str, str] | None = None
     """Variables set for the runs of this program."""
     result_limit: int = 128 * MIB
+    app: str | None = None
+    """Where the registry is that has the type ``name``, as "module:name", or empty: in ``code``. None: a function."""
 
 
 class Job(NamedTuple):

@@ -68,6 +68,7 @@ def program_frame(program: Program) -> bytes:
             program.cwd,
             environment,
             program.result_limit,
+            program.app,
         )
     )
     return TO_CHILD.pack(len(body), PROGRAM) + body
