@@ -31,15 +31,16 @@ def as_json(payload: Any, limit: int) -> str:
         PayloadTooLarge: over ``limit`` bytes.
     """
     try:
-        text = json.dumps(payload, allow_nan=False, default=_plain)
+        text = json.dumps(payload, allow_nan=False, ensure_ascii=False, default=_plain)
+        size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(f"a payload is made of JSON values (text, numbers, lists, mappings): {error}") from None
     if _NUL.search(text):
         raise PayloadError("a payload cannot hold the NUL character, which PostgreSQL's JSON has no place for")
-    if len(text) > limit:
+    if size > limit:
         raise PayloadTooLarge(
             f"the payload is larger than {limit:,} bytes; pass a path or the name of an object instead",
-            size=len(text),
+            size=size,
             limit=limit,
         )
     return text
@@ -101,8 +102,12 @@ def _fit_fields(value: Any, kind: Any, where: str) -> Any:
     """A mapping as a dataclass or a TypedDict."""
     if not isinstance(value, dict):
         raise _misfit(value, kind.__name__, where)
+    hints = _hints(kind)
     if typing.is_typeddict(kind):
-        required, known = set(kind.__required_keys__), set(kind.__annotations__)
+        known = set(kind.__annotations__)
+        # Asked of the hints: with annotations as text, the class itself does not know which are NotRequired.
+        optional = {name for name in known if typing.get_origin(hints.get(name)) is typing.NotRequired}
+        required = set(kind.__required_keys__) - optional
     else:
         fields = [field for field in dataclasses.fields(kind) if field.init]
         known = {field.name for field in fields}
@@ -112,7 +117,6 @@ def _fit_fields(value: Any, kind: Any, where: str) -> Any:
         raise PayloadError(f"{where} lacks {', '.join(missing)} for {kind.__name__}")
     if unknown := sorted(set(value) - known):
         raise PayloadError(f"{where} has {', '.join(unknown)}, which {kind.__name__} does not know")
-    hints = _hints(kind)
     fitted = {name: _fit(part, hints.get(name, Any), f"{where}.{name}") for name, part in value.items()}
     if typing.is_typeddict(kind):
         return fitted
@@ -171,7 +175,7 @@ def _made(value: Any, kind: Any, where: str) -> Any:
 def _hints(kind: Any) -> dict[str, Any]:
     """The types of its fields; nothing where a name in them cannot be found, as may happen to a notebook's class."""
     try:
-        return typing.get_type_hints(kind)
+        return typing.get_type_hints(kind, include_extras=True)
     except (NameError, TypeError, AttributeError):
         return {}
 
