@@ -10,6 +10,7 @@ from goque.app.apps import declare, gathered
 from goque.app.duties import SharedDuties
 from goque.app.local import ring_of
 from goque.app.signals import on_stop
+from goque.app.spawning import Spawner
 from goque.payload.keys import KeyRing
 from goque.postgres import embedded, migrations
 from goque.postgres.database import Database
@@ -47,7 +48,9 @@ def serve(settings: Settings, config: WorkerConfig, apps: Sequence[str] = ()) ->
     found = gathered(apps)
     database, ring = _prepared(settings)
     declare(database, found)
-    worker = Worker(database, ring, replace(config, owner=settings.owner, apps=found), duties=SharedDuties)
+    worker = Worker(
+        database, ring, replace(config, owner=settings.owner, apps=found), duties=SharedDuties, spawner=Spawner
+    )
     served = Served()
 
     def stop(number: int) -> None:

@@ -40,7 +40,9 @@ class StoredFunction:
 class Functions:
     """Functions and lanes that this process has stored. Safe between threads; a race stores nothing twice."""
 
-    def __init__(self, database: Verbs, ring: KeyRing, owner: str) -> None:
+    def __init__(self, database: Verbs, ring: KeyRing, owner: str, directory: str | None = None) -> None:
+        """``directory`` is where functions run; this process's own unless another is given."""
+        self._directory = directory
         self._database = database
         self._ring = ring
         self._owner = owner
@@ -94,10 +96,15 @@ class Functions:
             self._functions[captured.hash] = (time.monotonic(), stored)
         return stored
 
-    def new_lane(self, function: StoredFunction, options: Options, batch: int | None) -> NewLane:
-        """The lane that tasks of this function with these options go into, not stored yet."""
+    def new_lane(
+        self, function: StoredFunction, options: Options, batch: int | None, policy: bytes | None = None
+    ) -> NewLane:
+        """The lane that tasks of this function with these options go into, not stored yet.
+
+        ``policy`` is one that was encoded elsewhere.
+        """
         captured = function.captured
-        policy = encoded_policy(options)
+        policy = policy or encoded_policy(options)
         facts: list[Any] = [
             batch,
             options.queue,
@@ -110,7 +117,7 @@ class Functions:
             options.max_attempts,
             options.timeout_s,
             options.keep_s if options.keep_s != float("inf") else "ever",
-            os.getcwd(),
+            self._directory or os.getcwd(),
             self._owner,
             None if policy is None else policy.hex(),
         ]
@@ -130,7 +137,7 @@ class Functions:
             max_attempts=options.max_attempts,
             timeout_s=options.timeout_s,
             keep_s=options.keep_s,
-            cwd=os.getcwd(),
+            cwd=self._directory or os.getcwd(),
             owner=self._owner,
         )
 
@@ -159,9 +166,9 @@ class Functions:
             owner=self._owner,
         )
 
-    def type_lane(self, type: str, options: Options) -> int:
+    def type_lane(self, type: str, options: Options, policy: bytes | None = None) -> int:
         """The lane of tasks of a named type with these options. It names no function, and a key only for a policy."""
-        policy = encoded_policy(options)
+        policy = policy or encoded_policy(options)
         facts: list[Any] = [
             "type",
             type,
@@ -196,9 +203,9 @@ class Functions:
             )
         )
 
-    def shared_lane(self, function: StoredFunction, options: Options) -> int:
+    def shared_lane(self, function: StoredFunction, options: Options, policy: bytes | None = None) -> int:
         """The lane of single tasks of this function with these options."""
-        return self._shared(self.new_lane(function, options, None))
+        return self._shared(self.new_lane(function, options, None, policy))
 
     def _shared(self, new: NewLane) -> int:
         with self._lock:

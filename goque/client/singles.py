@@ -84,16 +84,17 @@ class Singles:
         body = codec.encode_arguments(args, kwargs, limit=self._limit)
         return self.sealed(function, body, options)
 
-    def sealed(self, function: StoredFunction, body: bytes, options: Options) -> Single:
-        """As ``prepare``, for arguments that are encoded already."""
+    def sealed(self, function: StoredFunction, body: bytes, options: Options, policy: bytes | None = None) -> Single:
+        """As ``prepare``, for arguments, and perhaps a retry policy, that are encoded already."""
         task = self._ids.take()
-        lane = self._functions.shared_lane(function, options)
+        lane = self._functions.shared_lane(function, options, policy)
         args = self._seal.seal(context_of(function.captured.hash, task), body)
         return self._single(task, lane, options, args=args)
 
-    def named(self, type: str, payload: str, options: Options) -> Single:
+    def named(self, type: str, payload: str, options: Options, policy: bytes | None = None) -> Single:
         """A task of a named type, ready to be stored; ``payload`` is JSON text. Its lane is stored by this."""
-        return self._single(self._ids.take(), self._functions.type_lane(type, options), options, payload=payload)
+        lane = self._functions.type_lane(type, options, policy)
+        return self._single(self._ids.take(), lane, options, payload=payload)
 
     @staticmethod
     def _single(

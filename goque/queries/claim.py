@@ -88,6 +88,7 @@ class LaneRow(NamedTuple):
     kwargs: bytes | None
     timeout_s: float | None
     cwd: str | None
+    owner: str
 
 
 def _open_lane() -> Condition:
@@ -347,6 +348,7 @@ def _programs() -> Query[Any]:
             optional(BATCH.kwargs),
             LANE.timeout_s,
             LANE.cwd,
+            LANE.owner,
         )
         .from_(wanted)
         .join(LANE, LANE.id == wanted.id)

@@ -19,19 +19,23 @@ from goque.model.manifest import App
 from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.database import Dedicated
 from goque.queries import claim, upkeep, workers
+from goque.queries.enqueue import Single
 from goque.version import VERSION
 from goque.worker.claimer import LONGEST_LOOK, Claimer
 from goque.worker.completer import Completer
 from goque.worker.desk import Desk, Me
 from goque.worker.dispatcher import Dispatcher
 from goque.worker.heartbeat import Heartbeat
-from goque.worker.jobs import MIB, PoolKind
+from goque.worker.jobs import MIB, PoolKind, Submission
 from goque.worker.ledger import Ledger
 from goque.worker.pool import Pool
 from goque.worker.programs import Programs
 from goque.worker.roster import Roster
 
 log = logging.getLogger("goque.worker")
+
+Spawn = Callable[[Sequence[Submission], claim.LaneRow], list[Single]]
+"""Makes tasks, ready to be stored, of what a task of this lane asked for."""
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -83,6 +87,8 @@ class Crew:
     on_lost: Callable[[], None]
     on_others_lost: Callable[[list[int]], None]
     on_delayed: Callable[[], None]
+    spawn: Spawn
+    has_spawned: Callable[[set[int]], None]
     me: Me = field(init=False)
     desk: Desk = field(init=False)
     claimer: Claimer = field(init=False)
@@ -131,6 +137,8 @@ class Crew:
             stop_running=self.dispatcher.stop_running,
             give_way=self._give_way,
             delayed=self.on_delayed,
+            spawn=lambda held: self.spawn(held.submissions, programs[held.lane].row),
+            has_spawned=self.has_spawned,
         )
         self.claimer = Claimer(
             self.asking,

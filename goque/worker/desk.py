@@ -16,6 +16,8 @@ from typing import Any
 
 from goque.model.eligibility import Eligibility
 from goque.model.outcomes import Outcome
+from goque.queries.enqueue import Single
+from goque.worker.jobs import Submission
 
 LOW = 64
 """With fewer tasks ready than this, the claimer is told that there is room."""
@@ -51,6 +53,10 @@ class Held:
     progress: dict[str, Any] | None = None
     new_checkpoint: bytes | None = None
     live_log: str = ""
+    submissions: list[Submission] = field(default_factory=list)
+    """Tasks that its code asked for."""
+    spawned: list[Single] | None = None
+    """The same, signed and ready to be stored."""
     over: bool = False
     """Its end is written, or it is another's by now."""
 

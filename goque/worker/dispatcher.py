@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from goque.model.outcomes import Outcome
 from goque.service import Service
 from goque.worker.desk import Desk, Ended, Held, Me
-from goque.worker.jobs import Checkpointed, Event, Finished, Progressed, Returned, Why
+from goque.worker.jobs import Checkpointed, Event, Finished, Progressed, Returned, Submitted, Why
 from goque.worker.ledger import Ledger
 from goque.worker.pool import Pool
 from goque.worker.programs import Programs
@@ -136,6 +136,8 @@ class Dispatcher(Service):
             for held in some:
                 self._slot_of[held.id] = slot
                 self._sent[held.id] = held
+                if held.submissions:
+                    held.submissions = []  # of a run that its child's death cut short
                 jobs.append(self._programs.job(held, held.args or b""))
                 held.args = None if len(held.args or b"") > 65_536 else held.args
             self._pool.send(slot, program, jobs)
@@ -159,6 +161,8 @@ class Dispatcher(Service):
                     held.progress = {"done": event.done, "total": event.total, "note": event.note}
             elif isinstance(event, Checkpointed) and (held := self._desk.find(event.job.task_id)):
                 held.new_checkpoint = event.state
+            elif isinstance(event, Submitted) and (held := self._sent.get(event.job.task_id)):
+                held.submissions.append(event.submission)
         if ended:
             self._desk.ended(ended)
 

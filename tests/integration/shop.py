@@ -58,6 +58,13 @@ def echo(payload: Any) -> Any:
 
 
 @jobs.task
+def spawning(depth: int) -> int:
+    if depth:
+        goque.context().enqueue("spawning", depth - 1)
+    return depth
+
+
+@jobs.task
 def tick() -> str:
     return "tock"
 
