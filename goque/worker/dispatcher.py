@@ -44,6 +44,7 @@ class Dispatcher(Service):
         self._to_stop: dict[int, Why] = {}
         self._giving_way: set[int] = set()
         self._logged_at = 0.0
+        self._asked_to_stop = False
         self.retired = False
         """Starts nothing any more."""
 
@@ -62,7 +63,7 @@ class Dispatcher(Service):
         self._pool.wake()
 
     def retire(self) -> None:
-        """Start nothing more and hand back what has not begun; what runs goes on."""
+        """Start nothing more and hand back what has not begun; what runs goes on, and may see that it is to stop."""
         self.retired = True
         self._pool.wake()
 
@@ -204,6 +205,9 @@ class Dispatcher(Service):
         if self.retired:
             self._desk.unstarted(self._desk.withdraw())
             self._recall(None)
+            if not self._asked_to_stop:
+                self._asked_to_stop = True
+                self._pool.ask_to_stop()
         if lanes:
             self._desk.unstarted(self._desk.withdraw(h.id for h in self._desk.everything() if h.lane in lanes))
             self._recall(lanes)
