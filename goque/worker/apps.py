@@ -14,7 +14,7 @@ import threading
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from goque.errors import AppUnusable, InvalidInput
+from goque.errors import AppUnusable, GoqueError, InvalidInput
 from goque.model.manifest import App
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def main(descriptor: int, reference: str) -> None:
     sys.path.insert(0, "")
     try:
         text = registry_of(reference, None).describe(reference).to_json()
-    except AppUnusable as error:
+    except GoqueError as error:
         sys.exit(str(error))
     with os.fdopen(descriptor, "w") as pipe:
         pipe.write(text)

@@ -137,7 +137,7 @@ class Crew:
             stop_running=self.dispatcher.stop_running,
             give_way=self._give_way,
             delayed=self.on_delayed,
-            spawn=lambda held: self.spawn(held.submissions, programs[held.lane].row),
+            spawn=lambda held: self.spawn(held.submissions or (), programs[held.lane].row),
             has_spawned=self.has_spawned,
         )
         self.claimer = Claimer(

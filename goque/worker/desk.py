@@ -53,8 +53,8 @@ class Held:
     progress: dict[str, Any] | None = None
     new_checkpoint: bytes | None = None
     live_log: str = ""
-    submissions: list[Submission] = field(default_factory=list)
-    """Tasks that its code asked for."""
+    submissions: list[Submission] | None = None
+    """Tasks that its code asked for; None where it did not."""
     spawned: list[Single] | None = None
     """The same, signed and ready to be stored."""
     over: bool = False

@@ -137,8 +137,7 @@ class Dispatcher(Service):
             for held in some:
                 self._slot_of[held.id] = slot
                 self._sent[held.id] = held
-                if held.submissions:
-                    held.submissions = []  # of a run that its child's death cut short
+                held.submissions = None  # those of a run that was cut short by its child's death
                 jobs.append(self._programs.job(held, held.args or b""))
                 held.args = None if len(held.args or b"") > 65_536 else held.args
             self._pool.send(slot, program, jobs)
@@ -163,6 +162,7 @@ class Dispatcher(Service):
             elif isinstance(event, Checkpointed) and (held := self._desk.find(event.job.task_id)):
                 held.new_checkpoint = event.state
             elif isinstance(event, Submitted) and (held := self._sent.get(event.job.task_id)):
+                held.submissions = held.submissions or []
                 held.submissions.append(event.submission)
         if ended:
             self._desk.ended(ended)

@@ -197,7 +197,14 @@ class Registry:
         return found
 
     def describe(self, reference: str = "") -> App:
-        """What it offers, as data."""
+        """What it offers, as data.
+
+        Raises:
+            InvalidInput: a hook is for a type that there is not.
+        """
+        for type, hook in [*self._before, *self._after]:
+            if type is not None and type not in self._types:
+                raise InvalidInput(f"the hook {hook.__qualname__} is for the task type {type!r}, which there is not")
         return App(
             reference=reference,
             types=[one.type for one in self._types.values()],

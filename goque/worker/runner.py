@@ -114,7 +114,10 @@ class LoadedProgram:
 
 def _payload(body: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """JSON is data: nothing in it is unpickled."""
-    return (json.loads(body),), {}
+    try:
+        return (json.loads(body),), {}
+    except ValueError:
+        raise PayloadError("the payload of this task is no JSON") from None
 
 
 class Runner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -148,6 +149,52 @@ def test_a_worker_takes_no_type_that_it_does_not_have(q: Queue) -> None:
     with pytest.raises(InvalidInput, match="jobs.run"):
         task.run_here()
     task.cancel()
+
+
+def forged(q: Queue, type: str, *, args: bytes | None = None, policy: bytes | None = None) -> goque.Task:
+    """A task of a type as somebody puts it there who holds no key."""
+    with psycopg.connect(q.dsn) as connection:
+        lane = connection.execute(
+            "insert into goque.lane (digest, queue, type, policy, owner)"
+            " values (md5(random()::text), 'default', %s, %s, 'me') returning id",
+            (type, policy),
+        ).fetchone()
+        assert lane is not None
+        task = connection.execute(
+            "insert into goque.task (lane_id, seq, args, max_attempts) values (%s, 1, %s, 1) returning id",
+            (*lane, args),
+        ).fetchone()
+        connection.execute("insert into goque.tally (lane_id, new) values (%s, 1)", lane)
+        connection.execute("select pg_notify('goque_goque', 'work:')")
+    assert task is not None
+    return q.task(task[0])
+
+
+def test_a_pickle_in_the_place_of_a_payload_is_never_loaded(q: Queue, tmp_path: Path) -> None:
+    task = forged(q, "echo", args=pickle.dumps(Touch(str(tmp_path / "loaded"))))
+    assert str(task.exception(timeout=20)) == "the payload of this task is no JSON"
+    assert not (tmp_path / "loaded").exists()
+
+
+def test_a_retry_policy_without_a_signature_is_refused(q: Queue, tmp_path: Path) -> None:
+    task = forged(q, "failing", policy=pickle.dumps(Touch(str(tmp_path / "loaded"))))
+    with pytest.raises(TaskCanceled):
+        task.result(timeout=20)
+    assert not (tmp_path / "loaded").exists()
+
+
+def test_a_row_without_a_payload_is_called_with_none(q: Queue) -> None:
+    assert forged(q, "echo").result(timeout=20) is None
+
+
+class Touch:
+    """Its pickle makes a file when it is loaded."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return open, (self.path, "w")
 
 
 @pytest.mark.slow

@@ -129,6 +129,30 @@ def test_a_coroutine_function_is_no_hook(jobs: Registry) -> None:
         jobs.before(hook)
 
 
+def test_a_hook_for_a_type_that_is_not_there_is_refused_when_all_is_declared(jobs: Registry) -> None:
+    @jobs.before("misspelt")
+    def hook(task: Any) -> None: ...
+
+    with pytest.raises(InvalidInput, match="misspelt"):
+        jobs.describe()
+    jobs.task("misspelt")(lambda: None)
+    assert types(jobs)
+
+
+def test_a_hook_that_is_declared_again_takes_its_own_place(jobs: Registry) -> None:
+    jobs.task("f")(lambda: None)
+    for _ in range(2):
+
+        @jobs.before
+        def first(task: Any) -> None: ...
+
+        @jobs.before
+        def second(task: Any) -> None: ...
+
+    assert [hook.__name__ for _, hook in jobs._before] == ["first", "second"]
+    assert jobs._before[0][1] is not None
+
+
 def test_schedules_are_declared_as_data(jobs: Registry) -> None:
     @jobs.cron("0 3 * * *", tz="Europe/Berlin", catch_up="one", run_on_start=True)
     @jobs.task("report")
