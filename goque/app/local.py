@@ -62,7 +62,7 @@ class LocalWorkers:
         with self._lock:
             self._forget_after_fork()
             process = self._start(self._config(**config), apps)
-            self._others.append(process)
+            self._others = [*(one for one in self._others if one.poll() is None), process]
             if apps:
                 before, self._with_apps = self._with_apps, process
                 if before is not None and before.stdin is not None:

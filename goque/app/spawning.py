@@ -17,6 +17,9 @@ from goque.queries.claim import LaneRow
 from goque.queries.enqueue import Single
 from goque.worker.jobs import Submission
 
+MOST_KEPT = 100
+"""Owners, or directories, whose functions and lanes are remembered."""
+
 
 class Spawner:
     """What a client does when it submits, for code that has no connection of its own."""
@@ -44,6 +47,8 @@ class Spawner:
     def _giver(self, owner: str, directory: str | None) -> tuple[Functions, Singles]:
         found = self._givers.get((owner, directory))
         if found is None:
+            if len(self._givers) > MOST_KEPT:
+                self._givers.clear()
             functions = Functions(self._database, self._ring, owner, directory)
             singles = Singles(self._database, self._ring, functions, Waker(self._database), limit=DEFAULT_LIMIT)
             found = self._givers[owner, directory] = functions, singles

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from goque.errors import KeyMissing, SignatureInvalid
 from goque.model.options import Options
@@ -25,6 +25,10 @@ from goque.queries import enqueue
 from goque.queries.enqueue import NewLane
 from goque.queries.reading import LaneOptions
 
+T = TypeVar("T")
+
+MOST_KEPT = 2_000
+"""Functions, and lanes, that a process remembers to have stored."""
 FRESH_S = 12 * 3600.0
 """Seconds for which a stored function or lane is taken to be there still; it is deleted a week after its last use."""
 
@@ -93,7 +97,7 @@ class Functions:
             raise SignatureInvalid(f"the function {captured.name} is in this database, but changed: {error}") from error
         stored = StoredFunction(row.id, captured)
         with self._lock:
-            self._functions[captured.hash] = (time.monotonic(), stored)
+            _keep(self._functions, captured.hash, (time.monotonic(), stored))
         return stored
 
     def new_lane(
@@ -214,13 +218,20 @@ class Functions:
             return known[1]
         lane = self._database.one(enqueue.lane(new))
         with self._lock:
-            self._lanes[new.digest] = (time.monotonic(), lane)
+            _keep(self._lanes, new.digest, (time.monotonic(), lane))
         return lane
 
     def lanes(self) -> list[int]:
         """The lanes of single tasks that were used here."""
         with self._lock:
             return [lane for _, lane in self._lanes.values()]
+
+
+def _keep(known: dict[str, T], key: str, value: T) -> None:
+    """Remember it, and forget the oldest of too many: a worker meets ever new ones, and lives for months."""
+    known[key] = value
+    if len(known) > MOST_KEPT:
+        del known[next(iter(known))]
 
 
 def encoded_policy(options: Options) -> bytes | None:

@@ -10,6 +10,7 @@ from goque.model.options import Options, word
 from goque.postgres.verbs import Verbs
 from goque.queries import types
 
+MOST_KEPT = 10_000
 FRESH_S = 5.0
 """Seconds for which what was read of a type is taken to be true still."""
 
@@ -28,6 +29,8 @@ class Types:
             UnknownOption, InvalidInput: of what was given.
         """
         known = self._known.get(word("a task type", type))
+        if len(self._known) > MOST_KEPT:
+            self._known.clear()
         if known is None or time.monotonic() - known[0] > FRESH_S:
             found = self._database.first(types.declared(type))
             known = self._known[type] = (time.monotonic(), {} if found is None else found.options())

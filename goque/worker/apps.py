@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -64,31 +65,27 @@ def described(reference: str) -> App:
     from goque.worker.hatchery import environment_of_children
 
     checked(reference)
-    ours, theirs = os.pipe()
-    with tempfile.TemporaryFile() as printed, os.fdopen(ours, "rb") as pipe:
+    # Files, not pipes: what the import may leave running could hold a pipe open.
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as answer:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "goque.worker.apps", str(answer.fileno()), reference],
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=printed,
+            pass_fds=[answer.fileno()],
+            env=environment_of_children(None),
+        )
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "goque.worker.apps", str(theirs), reference],
-                stdin=subprocess.DEVNULL,
-                stdout=printed,
-                stderr=printed,
-                pass_fds=[theirs],
-                env=environment_of_children(None),
-            )
+            process.wait(LOAD_S)
+        except subprocess.TimeoutExpired:
+            raise AppUnusable(f"importing {reference} took over {LOAD_S:.0f} s; look for work at import") from None
         finally:
-            os.close(theirs)
-        with process:
-            try:
-                process.wait(LOAD_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise AppUnusable(f"importing {reference} took over {LOAD_S:.0f} s; look for work at import") from None
-        answer = pipe.read(_MOST)
-        try:
-            if process.returncode == 0:
-                return App.from_json(answer)
-        except ValueError:
-            pass
+            process.kill()
+            process.wait()
+        answer.seek(0)
+        if process.returncode == 0:
+            with suppress(ValueError):
+                return App.from_json(answer.read(_MOST))
         printed.seek(0)
         said = printed.read()[-4000:].decode("utf-8", "replace").strip()
         raise AppUnusable(f"--app {reference} cannot be loaded. It said:\n{said or '(nothing)'}")
@@ -131,8 +128,8 @@ def main(descriptor: int, reference: str) -> None:
         text = registry_of(reference, None).describe(reference).to_json()
     except GoqueError as error:
         sys.exit(str(error))
-    with os.fdopen(descriptor, "w") as pipe:
-        pipe.write(text)
+    with os.fdopen(descriptor, "w") as answer:
+        answer.write(text)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ LOW = 64
 WORTH_WRITING = 256
 """Outcomes that are written without waiting for more."""
 MOST_BYTES = 64 * 1024 * 1024
-"""Results that are written at once, unless a single one is larger."""
+"""Results, and tasks that were asked for, that are written at once, unless a single outcome takes more."""
+ROW_BYTES = 4096
+"""What a task is taken to cost beside its arguments."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +61,11 @@ class Held:
     """The same, signed and ready to be stored."""
     over: bool = False
     """Its end is written, or it is another's by now."""
+
+    @property
+    def asked_bytes(self) -> int:
+        """What storing the tasks that it asked for takes, about."""
+        return sum(ROW_BYTES + len(call) for one in self.submissions or () for call in one.calls)
 
     @property
     def alone(self) -> bool:
@@ -152,7 +159,7 @@ class Desk:
         """How many outcomes fit into one statement: a message to PostgreSQL ends at 1 GiB."""
         size = 0
         for number, one in enumerate(self._ended[:most]):
-            size += len(one.outcome.result or b"")
+            size += len(one.outcome.result or b"") + one.held.asked_bytes
             if size > MOST_BYTES and number:
                 return number
         return most
