@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from goque.errors import KeyMissing, SignatureInvalid
 from goque.model.options import Options
-from goque.model.retries import RetryPolicy, checked_retry
 from goque.payload import codec
 from goque.payload.envelope import Opener, Purpose, Sealer, context_of
 from goque.payload.functions import CapturedFunction
@@ -236,9 +235,8 @@ def _keep(known: dict[str, T], key: str, value: T) -> None:
 
 def encoded_policy(options: Options) -> bytes | None:
     """What decides about another attempt, for the child that ran the task; None for the default."""
-    if options.retry is None and options.retry_on is None and not options.give_up_on:
-        return None
-    return codec.dumps(tuple(RetryPolicy(checked_retry(options.retry), options.retry_on, options.give_up_on)))
+    policy = options.policy
+    return None if policy is None else codec.dumps(tuple(policy))
 
 
 def environment() -> dict[str, Any]:

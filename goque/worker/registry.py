@@ -17,7 +17,7 @@ from goque.errors import Cancel, InvalidInput, NotFound, Snooze, UnknownOption
 from goque.model.durations import seconds
 from goque.model.manifest import App, TaskType
 from goque.model.options import Duration, Options
-from goque.model.retries import RetryPolicy, checked_retry
+from goque.model.retries import RetryPolicy
 from goque.model.schedules import Schedule
 from goque.payload import fitting
 from goque.worker import context
@@ -69,12 +69,12 @@ class Registry:
     Registering a name again, as a notebook's cell does that is run once more, replaces what it stood for.
 
     Args:
-        version: a number that grows with each deployment; of two that differ, the schedules of the higher one hold.
+        version: a number from 1 that grows with each deployment; the schedules of the highest hold.
     """
 
     def __init__(self, *, version: int | None = None) -> None:
-        if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
-            raise InvalidInput(f"version is a whole number that grows with each deployment, not {version!r}")
+        if version is not None and (type(version) is not int or version < 1):
+            raise InvalidInput(f"version is a whole number from 1 that grows with each deployment, not {version!r}")
         self._version = version
         self._types: dict[str, Registered] = {}
         self._schedules: dict[str, Schedule] = {}
@@ -114,7 +114,7 @@ class Registry:
         def register(function: Function) -> Function:
             name = type or getattr(function, "__name__", "")
             self._types[name] = Registered(
-                TaskType.of(name, chosen, concurrency), function, payload, _takes_payload(function), _policy(chosen)
+                TaskType.of(name, chosen, concurrency), function, payload, _takes_payload(function), chosen.policy
             )
             return function
 
@@ -295,12 +295,6 @@ def _options(given: dict[str, Any]) -> Options:
             hint = f"did you mean {' or '.join(close)}?" if close else f"a type takes {', '.join(TYPE_OPTIONS)}"
             raise UnknownOption(f"{name!r} is no option of a task type; {hint}", name=name, close=close)
     return Options().updated(given)
-
-
-def _policy(options: Options) -> RetryPolicy | None:
-    if options.retry is None and options.retry_on is None and not options.give_up_on:
-        return None
-    return RetryPolicy(checked_retry(options.retry), options.retry_on, options.give_up_on)
 
 
 def _takes_payload(function: Any) -> bool:

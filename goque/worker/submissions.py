@@ -16,7 +16,6 @@ from typing import Any
 from goque.errors import InvalidInput, PayloadTooLarge
 from goque.model.durations import seconds
 from goque.model.options import OPTION_NAMES, Options, Unset, word
-from goque.model.retries import RetryPolicy, checked_retry
 from goque.payload import codec
 from goque.worker.jobs import Submission
 from goque.worker.protocol import LONGEST_RARE, Malformed, storable
@@ -106,9 +105,8 @@ def _checked(given: Mapping[str, Any]) -> Options:
 
 
 def _policy(options: Options) -> bytes | None:
-    if options.retry is None and options.retry_on is None and not options.give_up_on:
-        return None
-    return codec.dumps(tuple(RetryPolicy(checked_retry(options.retry), options.retry_on, options.give_up_on)))
+    policy = options.policy
+    return None if policy is None else codec.dumps(tuple(policy))
 
 
 def _as_json(given: Mapping[str, Any], options: Options) -> dict[str, Any]:

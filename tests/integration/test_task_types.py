@@ -237,6 +237,14 @@ def test_options_of_maps_and_unknown_ones_are_refused(alone: Queue, stored: Any)
     assert stored() == (0, 0)
 
 
+def test_two_apps_with_a_type_of_one_name_are_refused(alone: Queue) -> None:
+    with pytest.raises(goque.AppUnusable, match="'echo'"):
+        alone.start_workers(1, app=[shop.jobs, shop.jobs])
+    with pytest.raises(goque.AppUnusable, match="No module named 'nowhere'"):
+        alone.start_workers(1, app="nowhere:jobs")
+    assert alone._core.local.pids() == []
+
+
 def test_nothing_is_pickled_and_no_key_is_needed(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GOQUE_SECRET", raising=False)
     moment = datetime.fromisoformat("2026-11-24T03:00:00+01:00")

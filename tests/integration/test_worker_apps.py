@@ -124,18 +124,6 @@ def test_an_app_that_cannot_be_loaded_ends_the_worker_with_3_and_the_reason(
     assert said in output
 
 
-def test_two_apps_with_a_type_of_one_name_are_refused(start: StartWorker) -> None:
-    code, output = ended(start("--app", "shop_jobs:jobs", "--app", "again:jobs", shop_jobs=APP, again=APP))
-    assert code == 3
-    assert "two of the given apps have a task type 'double'" in output
-
-
-def test_what_is_no_reference_is_wrong_use(start: StartWorker) -> None:
-    code, output = ended(start("--app", "mypackage.jobs"))
-    assert code == 2
-    assert "package.module:name" in output
-
-
 def test_a_task_whose_module_lacks_a_module_by_now_is_left_to_others(alone: Queue, start: StartWorker) -> None:
     """The import of the manifest went well and that of the child does not: the worker's fault, not the task's."""
     app = """

@@ -111,6 +111,7 @@ def test_a_function_without_parameters_is_called_without_a_payload(jobs: Registr
         (lambda jobs: jobs.every("soon"), InvalidInput, "soon"),
         (lambda jobs: jobs.cron("* * * * *", catch_up="some"), InvalidInput, "catch_up"),
         (lambda jobs: jobs.cron("* * * * *", payload={1, 2}), PayloadError, "JSON"),
+        (lambda jobs: Registry(version=0), InvalidInput, "from 1"),
         (lambda jobs: Registry(version="1.2"), InvalidInput, "version"),  # type: ignore[arg-type]
     ],
 )
