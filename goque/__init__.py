@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from goque.app.verbs import Changed
     from goque.client.items import grid
     from goque.errors import (
+        AppUnusable,
         BatchMismatch,
         Cancel,
         DatabaseError,
@@ -59,8 +60,10 @@ if TYPE_CHECKING:
     from goque.worker.context import TaskContext
     from goque.worker.context import current as context
     from goque.worker.once import once
+    from goque.worker.registry import Registry, TaskOutcome
 
 __all__ = [
+    "AppUnusable",
     "Batch",
     "BatchMismatch",
     "Cancel",
@@ -85,6 +88,7 @@ __all__ = [
     "PythonMismatch",
     "Queue",
     "ReadOnly",
+    "Registry",
     "ResultExpired",
     "ResultTooLarge",
     "ResultUnavailable",
@@ -97,6 +101,7 @@ __all__ = [
     "TaskCanceled",
     "TaskContext",
     "TaskFailed",
+    "TaskOutcome",
     "UnknownOption",
     "WaitingInsideTask",
     "as_completed",
@@ -109,6 +114,7 @@ __all__ = [
 
 # Loaded at first use: psycopg alone takes a tenth of a second, and a worker's children need none of it.
 _HOME = {
+    "AppUnusable": "goque.errors",
     "Batch": "goque.app.batch",
     "BatchMismatch": "goque.errors",
     "Cancel": "goque.errors",
@@ -133,6 +139,7 @@ _HOME = {
     "PythonMismatch": "goque.errors",
     "Queue": "goque.app.queue",
     "ReadOnly": "goque.errors",
+    "Registry": "goque.worker.registry",
     "ResultExpired": "goque.errors",
     "ResultTooLarge": "goque.errors",
     "ResultUnavailable": "goque.errors",
@@ -145,6 +152,7 @@ _HOME = {
     "TaskCanceled": "goque.errors",
     "TaskContext": "goque.worker.context",
     "TaskFailed": "goque.errors",
+    "TaskOutcome": "goque.worker.registry",
     "UnknownOption": "goque.errors",
     "WaitingInsideTask": "goque.errors",
     "as_completed": "goque.app.together",

@@ -19,6 +19,7 @@ GoqueError
 │   └── PythonMismatch               only another Python version can load it
 ├── NotCommitted                     the transaction that holds the task has not ended
 ├── WaitingInsideTask                a task may not wait for other tasks
+├── AppUnusable                      an application's registry cannot be loaded
 ├── ReadOnly                         this queue looks and changes nothing
 ├── ServerError                      the embedded server cannot be used, with the remedy
 └── DatabaseError                    PostgreSQL refused or could not be reached
@@ -156,6 +157,10 @@ class NotCommitted(GoqueError):
 
 class WaitingInsideTask(GoqueError):
     """A task may not wait for other tasks: with every slot waiting, nothing would run."""
+
+
+class AppUnusable(GoqueError):
+    """An application's registry cannot be loaded; the message has what its import said."""
 
 
 class ReadOnly(GoqueError):

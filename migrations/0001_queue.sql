@@ -6,7 +6,8 @@
 --   worker       who lives; counted, never timed            claim      which tasks a worker took, to find them when it is lost
 --   tally        changes of counts by lane and status       dependency what must end before a task is released
 --   external_id  who has an external id                     queue      pause and retention per queue
---   setting      facts about this database                  maintenance  whose turn was when
+--   task_type    what workers told of the types they run    setting    facts about this database
+--   maintenance  whose turn was when
 --
 -- task.seq is when the task became ready, in microseconds since 1970 on the database's clock. Positive: ready to be
 -- claimed. Negative: taken by worker_id, until a final status (a canceled one: until its code has stopped). Null:
@@ -115,6 +116,7 @@ create table {schema}.task (
     same_as       bigint,
     external_id   text,
     args          bytea,
+    payload       jsonb,
     result        bytea,
     cpu_s         double precision,
     max_rss_mb    double precision,
@@ -171,6 +173,7 @@ create table {schema}.worker (
     queues       text[],
     tags         text[] not null default '{}',
     key_ids      text[] not null default '{}',
+    types        text[] not null default '{}',
     local        boolean not null default false,
     started_at   timestamptz not null default now(),
     beat_at      timestamptz not null default now(),
@@ -223,9 +226,86 @@ create table {schema}.queue (
     keep_failed_s  double precision
 );
 
+create table {schema}.task_type (
+    name          text primary key,
+    queue         text not null default 'default',
+    priority      integer not null default 0,
+    max_attempts  smallint not null default 3,
+    timeout_s     double precision,
+    keep_s        double precision,
+    tags          text[] not null default '{}',
+    declared_at   timestamptz not null default now()
+);
+
 create table {schema}.maintenance (
     name     text primary key,
     last_at  timestamptz not null default 'epoch',
     cursor   bigint not null default 0
 );
 insert into {schema}.maintenance (name) values ('heal'), ('clean'), ('fold');
+
+-- For whoever writes SQL and no Python: one task of a named type, with the options that its workers declared unless
+-- others are given; gives its id, or that of the task which has the external id. See docs/plain-sql.md.
+create function {schema}.enqueue(
+    type          text,
+    payload       jsonb default 'null',
+    queue         text default null,
+    priority      integer default null,
+    run_at        timestamptz default null,
+    max_attempts  integer default null,
+    external_id   text default null,
+    metadata      jsonb default null
+) returns bigint language plpgsql as $$
+#variable_conflict use_column
+declare
+    new_id   bigint := nextval('{schema}.task_id');
+    lane     {schema}.lane;
+    ready    boolean := coalesce(enqueue.run_at <= now(), true);
+begin
+    if external_id is not null then
+        loop
+            insert into {schema}.external_id (type, external_id, task_id)
+            values (enqueue.type, enqueue.external_id, new_id)
+            on conflict do nothing;
+            exit when found;
+            select task_id into new_id from {schema}.external_id known
+            where known.type = enqueue.type and known.external_id = enqueue.external_id;
+            if found then
+                return new_id;
+            end if;
+            new_id := nextval('{schema}.task_id');
+        end loop;
+    end if;
+
+    select into lane.queue, lane.priority, lane.max_attempts, lane.timeout_s, lane.keep_s, lane.tags
+        coalesce(enqueue.queue, known.queue, 'default'),
+        coalesce(enqueue.priority, known.priority, 0),
+        coalesce(enqueue.max_attempts, known.max_attempts, 3),
+        known.timeout_s,
+        known.keep_s,
+        coalesce(known.tags, '{}')
+    from (select) one left join {schema}.task_type known on known.name = enqueue.type;
+
+    -- Tasks that are alike share a lane; what makes them alike is its digest.
+    insert into {schema}.lane as known
+        (digest, queue, priority, type, tags, max_attempts, timeout_s, keep_s, owner)
+    values (
+        md5(json_build_array('sql', lane.queue, lane.priority, enqueue.type, lane.tags, lane.max_attempts,
+                             lane.timeout_s, lane.keep_s::text, session_user)::text),
+        lane.queue, lane.priority, enqueue.type, lane.tags, lane.max_attempts, lane.timeout_s, lane.keep_s, session_user
+    )
+    on conflict (digest) where batch_id is null do update set last_used_at = now()
+    returning known.id into lane.id;
+
+    insert into {schema}.task (id, lane_id, status, seq, run_at, max_attempts, external_id, metadata, payload)
+    values (
+        new_id, lane.id, case when ready then 'new' else 'pending' end,
+        case when ready then (extract(epoch from clock_timestamp()) * 1000000)::bigint end,
+        case when not ready then enqueue.run_at end,
+        lane.max_attempts, enqueue.external_id, enqueue.metadata, enqueue.payload
+    );
+    insert into {schema}.tally (lane_id, new, pending) values (lane.id, ready::integer, (not ready)::integer);
+    perform pg_notify(left('goque_' || trim('"' from '{schema}'), 63), case when ready then 'work:' else 'due:' end);
+    return new_id;
+end
+$$;

@@ -11,15 +11,18 @@ import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from goque.app import apps
 from goque.app.local import LocalWorkers, ring_of
 from goque.client.callbacks import Callbacks
 from goque.client.decoding import Decoder
 from goque.client.functions import Functions
 from goque.client.maps import Maps
 from goque.client.singles import Singles
+from goque.client.types import Types
 from goque.client.waiting import Waiting
 from goque.client.waker import Waker
 from goque.errors import InvalidInput, KeyMissing, MigrationNeeded, PythonMismatch, ReadOnly, WaitingInsideTask
+from goque.model.manifest import App
 from goque.payload.codec import DEFAULT_LIMIT
 from goque.payload.envelope import Opener, Purpose, context_of
 from goque.payload.functions import python_version
@@ -28,6 +31,7 @@ from goque.postgres import migrations
 from goque.postgres.database import Database
 from goque.queries import enqueue, reading
 from goque.settings import Settings, usable_cores
+from goque.worker.registry import Registry
 
 log = logging.getLogger("goque")
 
@@ -46,6 +50,7 @@ class Core:
     functions: Functions
     waker: Waker
     singles: Singles
+    types: Types
     maps: Maps
     waiting: Waiting
     callbacks: Callbacks
@@ -103,6 +108,20 @@ class Core:
         """The batch has got a lane: have it served, and waited for."""
         self._lanes.pop(batch, None)
         self.local.serve(self.lanes_of(batch))
+
+    def declared(self, given: Iterable[Registry | str]) -> list[App]:
+        """These registries as a worker takes them, known to everybody who enqueues.
+
+        Raises:
+            AppUnusable, NotSerializable, PayloadTooLarge: one cannot be loaded, or cannot travel.
+        """
+        if not given:
+            return []
+        self.require_writable()
+        found = apps.gathered(given)
+        apps.declare(self.database, found)
+        self.types.forget()
+        return found
 
     def take_up(self, lanes: Iterable[int]) -> None:
         """Have the local workers serve these lanes."""
@@ -194,6 +213,7 @@ def make_core(
         functions=functions,
         waker=waker,
         singles=Singles(database, ring, functions, waker, limit=DEFAULT_LIMIT),
+        types=Types(database),
         maps=Maps(database, ring, functions, waker, owner=settings.owner, limit=DEFAULT_LIMIT),
         waiting=waiting,
         callbacks=Callbacks(waiting),

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from goque.model.manifest import App
 from goque.payload.keys import KeyRing
 from goque.settings import Settings
 
@@ -35,6 +36,7 @@ class LocalWorkers:
     listen: bool = True
     _process: subprocess.Popen[bytes] | None = None
     _others: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _with_apps: subprocess.Popen[bytes] | None = None
     _lanes: set[int] = field(default_factory=set)
     _pid: int = field(default_factory=os.getpid)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -52,11 +54,19 @@ class LocalWorkers:
             config = self._config(slots=self.slots, idle_exit=IDLE_EXIT_S, lanes=sorted(self._lanes))
             self._process = self._start(config)
 
-    def start(self, config: dict[str, Any]) -> None:
-        """One more worker, which ends with this process; it serves everybody unless ``config`` says otherwise."""
+    def start(self, config: dict[str, Any], apps: Sequence[App] = ()) -> None:
+        """One more worker, which ends with this process; it serves everybody unless ``config`` says otherwise.
+
+        One with apps replaces the one before it, which hands back and ends: its code is that of an earlier day.
+        """
         with self._lock:
             self._forget_after_fork()
-            self._others.append(self._start(self._config(**config)))
+            process = self._start(self._config(**config), apps)
+            self._others = [*(one for one in self._others if one.poll() is None), process]
+            if apps:
+                before, self._with_apps = self._with_apps, process
+                if before is not None and before.stdin is not None:
+                    before.stdin.close()
 
     def pids(self) -> list[int]:
         """The processes that live."""
@@ -68,7 +78,7 @@ class LocalWorkers:
         with self._lock:
             self._forget_after_fork()
             processes = [one for one in (self._process, *self._others) if one is not None]
-            self._process, self._others = None, []
+            self._process, self._with_apps, self._others = None, None, []
         for process in processes:
             if process.stdin is not None:
                 process.stdin.close()
@@ -85,13 +95,13 @@ class LocalWorkers:
             for process in (self._process, *self._others):
                 if process is not None and process.stdin is not None:
                     process.stdin.close()
-            self._process, self._others, self._pid = None, [], os.getpid()
+            self._process, self._with_apps, self._others, self._pid = None, None, [], os.getpid()
             self._lanes.clear()
 
     def _config(self, **given: Any) -> dict[str, Any]:
         return {"local": True, "owner": self.settings.owner, "grace": GRACE_S, "listen": self.listen, **given}
 
-    def _start(self, config: dict[str, Any]) -> subprocess.Popen[bytes]:
+    def _start(self, config: dict[str, Any], apps: Sequence[App] = ()) -> subprocess.Popen[bytes]:
         log = self._log()
         with open(log, "ab") if log is not None else open(os.devnull, "ab") as output:
             process = subprocess.Popen(
@@ -108,6 +118,7 @@ class LocalWorkers:
             "secret": self.settings.secret,
             "key_file": str(self.settings.key_file) if self.settings.embedded else None,
             "config": config,
+            "apps": [app.to_json() for app in apps],
         }
         self._write(process, first)
         return process

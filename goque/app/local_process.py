@@ -13,6 +13,8 @@ from typing import Any
 from goque.app.duties import SharedDuties
 from goque.app.local import ring_of
 from goque.app.signals import on_stop
+from goque.app.spawning import Spawner
+from goque.model.manifest import App
 from goque.postgres.database import Database
 from goque.worker.crew import WorkerConfig
 from goque.worker.worker import Worker
@@ -25,7 +27,7 @@ def main() -> None:
     first = next(orders, None)
     if first is None:
         return
-    config = WorkerConfig(**first["config"])
+    config = WorkerConfig(**first["config"], apps=[App.from_json(text) for text in first["apps"]])
     ring = ring_of(first["secret"], Path(first["key_file"]) if first["key_file"] else None)
     database = Database(
         first["dsn"],
@@ -34,7 +36,7 @@ def main() -> None:
         pooler=not config.listen,
         application_name="goque worker",
     )
-    worker = Worker(database, ring, config, duties=SharedDuties)
+    worker = Worker(database, ring, config, duties=SharedDuties, spawner=Spawner)
     on_stop(lambda _: worker.request_stop())
     threading.Thread(target=_follow_owner, args=(worker, orders), name="goque-owner", daemon=True).start()
     worker.run()

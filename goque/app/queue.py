@@ -16,25 +16,24 @@ from goque.app.batch import Batch
 from goque.app.core import make_core
 from goque.app.task import Task
 from goque.app.verbs import Changed, cancel_batch
+from goque.client.functions import encoded_policy
 from goque.client.items import Items, starred, zipped
 from goque.client.maps import Work
-from goque.client.singles import Submitted
+from goque.client.singles import Submitted, single_only
 from goque.errors import InvalidInput, NotFound
 from goque.model.eligibility import EVERY_QUEUE
 from goque.model.options import OPTION_NAMES, Options, word
-from goque.payload import codec, preflight
+from goque.payload import codec, fitting, preflight
 from goque.payload.functions import CapturedFunction, capture
 from goque.queries import control, reading
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
 from goque.settings import read
+from goque.worker.registry import Registry
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-MAP_ONLY = ("name", "on_change", "dry_run")
-"""Options that mean nothing for a single task."""
 
 
 class Queue:
@@ -74,6 +73,7 @@ class Queue:
             read(dsn, schema=schema, owner=owner), workers=workers, migrate=migrate, listen=listen, read_only=read_only
         )
         self._options = Options()
+        self._given: dict[str, Any] = {}
         self._local = threading.local()
 
     def __repr__(self) -> str:
@@ -105,6 +105,7 @@ class Queue:
         other = object.__new__(Queue)
         other._core, other._local = self._core, self._local
         other._options = self._options.updated(options)
+        other._given = {**self._given, **options}
         return other
 
     def map(
@@ -144,16 +145,33 @@ class Queue:
             DuplicateTask: the external id is taken and ``on_duplicate="error"``.
         """
         self._core.require_key()
-        options = self._options
-        for name in MAP_ONLY:
-            if getattr(options, name) != getattr(_DEFAULTS, name):
-                raise InvalidInput(
-                    f"{name} is an option of maps; a single task is found again by its id or external_id"
-                )
+        options = single_only(self._options)
         captured = capture(fn)
         self._check(captured, (args, kwargs))
         function = self._core.functions.store(captured)
         single = self._core.singles.prepare(function, args, kwargs, options)
+        return self._store(single, captured.name, options)
+
+    def enqueue(self, type: str, payload: Any = None, **options: Any) -> Task:
+        """One task of a named type, stored when this returns. Its code need not be here, nor a key.
+
+        Args:
+            type: the name under which workers have it (``goque.Registry``, ``goque worker --app``).
+            payload: JSON values, a dataclass or a pydantic model. It is not signed: data, guarded by database roles.
+            options: as ``q.options`` takes them; what is not given is as the type's workers declared it.
+
+        Raises:
+            PayloadError, PayloadTooLarge: the payload cannot be stored.
+            DuplicateTask: the external id is taken and ``on_duplicate="error"``.
+        """
+        self._core.require_writable()
+        chosen = single_only(self._core.types.options(type, {**self._given, **options}))
+        if encoded_policy(chosen) is not None:
+            self._core.require_key()
+        text = fitting.as_json(payload, self._core.limit)
+        return self._store(self._core.singles.named(type, text, chosen), type, chosen)
+
+    def _store(self, single: Single, type: str, options: Options) -> Task:
         waiting: list[tuple[Task, Single]] | None = getattr(self._local, "pipeline", None)
         if waiting is not None:
             if options.external_id is not None:
@@ -162,7 +180,7 @@ class Queue:
             task._committed = False
             waiting.append((task, single))
             return task
-        stored: Submitted = self._core.singles.store(single, captured.name, options)
+        stored: Submitted = self._core.singles.store(single, type, options)
         if stored.is_duplicate:
             task = Task(self._core, stored.id, is_duplicate=True)
             self._core.take_up([task._row().lane])
@@ -279,14 +297,23 @@ class Queue:
         pool: str = "process",
         concurrency: int | None = None,
         queues: Sequence[str] | None = None,
+        app: Registry | str | Sequence[Registry | str] = (),
     ) -> None:
-        """Start a local worker that serves everybody, with so many slots (``concurrency`` for a thread pool)."""
+        """Start a local worker that serves everybody, with so many slots (``concurrency`` for a thread pool).
+
+        ``app`` is a ``goque.Registry``, also of a notebook, or "package.module:name", or several. A worker with an app
+        takes the place of the one that this queue started with an app before.
+
+        Raises:
+            AppUnusable: a registry cannot be imported.
+        """
         if pool not in ("process", "thread"):
             raise InvalidInput(f"pool is 'process' or 'thread', not {pool!r}")
         count = concurrency if concurrency is not None else slots
         if count < 1:
             raise InvalidInput(f"a worker needs at least one slot, not {count}")
-        self._core.local.start({"slots": count, "pool": pool, "queues": None if queues is None else list(queues)})
+        config = {"slots": count, "pool": pool, "queues": None if queues is None else list(queues)}
+        self._core.local.start(config, self._core.declared([app] if isinstance(app, Registry | str) else app))
 
     # Looking
 
@@ -374,9 +401,6 @@ class Queue:
             names = [word("queue", name) for name in queues] or [EVERY_QUEUE]
             self._core.database.run(control.pause_queues(names, paused))
         self._core.waker.say(Word.STOP if paused else Word.WORK)
-
-
-_DEFAULTS = Options()
 
 
 def _peeked(items: Items) -> tuple[Any, Items]:

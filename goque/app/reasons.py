@@ -30,6 +30,7 @@ def waiting_for(core: Core, row: TaskRow) -> str | None:
         return f"module {row.lacking}"
     if workers:
         for missing, have in (
+            (f"type {row.type}", lambda worker: row.function_hash is not None or row.type in worker.types),
             (f"Python {row.python}", lambda worker: row.python in (None, minor(worker.python))),
             *((f"tag {tag}", lambda worker, tag=tag: tag in worker.tags) for tag in row.tags),
             *((f"key {key}", lambda worker, key=key: key in worker.key_ids) for key in row.key_ids),
@@ -58,12 +59,15 @@ def nobody_can(core: Core, lane: int) -> str | None:
         and set(found.tags) <= set(worker.tags)
         and set(found.key_ids) <= set(worker.key_ids)
         and (worker.queues is None or found.queue in worker.queues)
+        and (found.type is None or found.type in worker.types)
     ]
     if fit:
         return None
     needs = [f"Python {found.python}"] if found.python else []
     needs += [f"tag {tag}" for tag in found.tags]
-    command = "goque worker" + (f" --queues {found.queue}" if found.queue != "default" else "")
+    needs += [f"the task type {found.type}"] if found.type else []
+    command = "goque worker" + (" --app package.module:jobs" if found.type else "")
+    command += f" --queues {found.queue}" if found.queue != "default" else ""
     command += f" --tags {','.join(found.tags)}" if found.tags else ""
     alive = f"{len(workers)} workers are alive and none of them fits" if workers else "no worker is alive"
     return f"{alive} (needed: {', '.join(needs) or 'any'}); start one with: {command}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from goque.app.apps import declare, gathered
 from goque.app.duties import SharedDuties
 from goque.app.local import ring_of
 from goque.app.signals import on_stop
+from goque.app.spawning import Spawner
 from goque.payload.keys import KeyRing
 from goque.postgres import embedded, migrations
 from goque.postgres.database import Database
@@ -33,16 +36,21 @@ class Served:
             self.at_once = number
 
 
-def serve(settings: Settings, config: WorkerConfig) -> Served:
+def serve(settings: Settings, config: WorkerConfig, apps: Sequence[str] = ()) -> Served:
     """Work until something in ``config`` ends it, or a signal: the first SIGTERM or SIGINT stops in an orderly way,
-    the second at once. Blocks; for the main thread.
+    the second at once. Blocks; for the main thread. ``apps`` are registries, as "package.module:name".
 
     Raises:
+        AppUnusable: one of them cannot be loaded.
         ServerError, DatabaseUnavailable: there is no server to be had.
         MigrationNeeded: the schema of a shared server is missing, older or newer.
     """
+    found = gathered(apps)
     database, ring = _prepared(settings, pooler=not config.listen)
-    worker = Worker(database, ring, replace(config, owner=settings.owner), duties=SharedDuties)
+    declare(database, found)
+    worker = Worker(
+        database, ring, replace(config, owner=settings.owner, apps=found), duties=SharedDuties, spawner=Spawner
+    )
     served = Served()
 
     def stop(number: int) -> None:

@@ -14,7 +14,7 @@ from goque.app.core import Core
 from goque.app.outcomes import Ended, as_they_come, ended
 from goque.app.reasons import nobody_can, waiting_for
 from goque.app.verbs import Changed, retry
-from goque.errors import NotCommitted, NotFound, ResultUnavailable, TaskCanceled
+from goque.errors import InvalidInput, NotCommitted, NotFound, ResultUnavailable, TaskCanceled
 from goque.model.identity import batch_of, position_of
 from goque.model.states import Status
 from goque.payload.functions import python_version
@@ -228,7 +228,12 @@ class Task:
         from goque.payload import functions
 
         self._core.require_key()
-        lane = self._core.program_of(self._row().lane)
+        row = self._row()
+        if row.function_hash is None:
+            raise InvalidInput(
+                f"the code of {row.type} is its workers'; jobs.run({row.type!r}, payload) runs it where it is"
+            )
+        lane = self._core.program_of(row.lane)
         args, kwargs = self._call()
         return functions.load(lane)(*args, **kwargs)
 
@@ -281,6 +286,8 @@ class Task:
         row = self._row()
         if row.same_as is not None:
             return Task(self._core, row.same_as)._call()
+        if row.args is None and row.function_hash is None:
+            return (row.payload,), {}
         args, kwargs = self._core.decoder.arguments(self.id, row.function_hash, row.args)
         batch = self.batch
         return args, ({**self._core.decoder.shared(batch, row.kwargs), **kwargs} if batch is not None else kwargs)

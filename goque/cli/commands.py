@@ -38,6 +38,7 @@ COMMANDS = {
         """\
   goque worker                                     embedded server, one slot per usable core
   goque worker --queues etl,default --concurrency 8
+  goque worker --app mypackage.jobs:jobs           run the task types of a goque.Registry as well
   goque worker --drain                             end when nothing is left to do
   goque worker --idle-exit 10m --max-runtime 3h50m
   goque worker --slot-env CUDA_VISIBLE_DEVICES=0,1 --tags gpu
@@ -47,6 +48,7 @@ exit codes:
   0    it ended as asked: drained, idle, a maximum was reached, or after SIGTERM or SIGINT
   1    it could not start or go on; the reason is on standard error
   2    the arguments make no sense
+  3    an --app could not be loaded; what its import said is on standard error
   130  a second SIGINT stopped it at once (143: SIGTERM); what ran was handed back""",
     ),
     "status": Command(

@@ -5,19 +5,22 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
 
 from goque.cli.commands import UsageError
 from goque.cli.connecting import add_place, settings_of
-from goque.errors import InvalidInput
+from goque.errors import AppUnusable, InvalidInput
 from goque.model.durations import in_words, seconds
 from goque.settings import job_time_left, usable_cores
+from goque.worker.apps import checked
 from goque.worker.crew import WorkerConfig
 
 SIZES = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12}
 SIZES |= {"tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+APP_UNUSABLE = 3
 SIGNALED = 128
 """A process that a signal ended exits with this and its number, by the custom of shells."""
 
@@ -84,6 +87,14 @@ def pool(text: str) -> str:
     return text
 
 
+def app(text: str) -> str:
+    """Where a registry is."""
+    try:
+        return checked(text)
+    except InvalidInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def thread_limit(text: str) -> int | None:
     """Threads of numeric libraries, None for their own choice."""
     return None if text == "any" else number(text)
@@ -110,8 +121,8 @@ FLAGS: Mapping[str, Flag] = {
     "threads": Flag("--threads", "threads of numeric libraries per child, or any", thread_limit, "N"),
 }
 """The options, by field of ``WorkerConfig``."""
-ELSEWHERE = frozenset({"slot_environment", "lanes", "local", "owner", "listen", "result_limit"})
-"""Fields without such an option: ``--slot-env`` and ``--no-listen`` are below, the rest is for local workers."""
+ELSEWHERE = frozenset({"slot_environment", "apps", "lanes", "local", "owner", "listen", "result_limit"})
+"""Fields without such an option: ``--slot-env``, ``--app``, ``--no-listen`` are below; the rest: local workers."""
 
 
 def worker_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,6 +146,14 @@ def worker_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=A,B",
         help="a value of an environment variable for each slot in turn; may be repeated",
     )
+    group.add_argument(
+        "--app",
+        action="append",
+        default=[],
+        type=app,
+        metavar="MODULE:NAME",
+        help="a goque.Registry whose named task types are run as well; may be repeated",
+    )
     group.add_argument("--no-listen", action="store_true", help="behind PgBouncer in transaction mode: only poll")
     levels = ("debug", "info", "warning", "error")
     group.add_argument("--log-level", choices=levels, default="info", help="what is said (default: info)")
@@ -148,7 +167,11 @@ def worker(arguments: argparse.Namespace) -> int:
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
-    served = serve(settings_of(arguments), config)
+    try:
+        served = serve(settings_of(arguments), config, arguments.app)
+    except AppUnusable as error:
+        print(f"goque: {error}", file=sys.stderr)
+        return APP_UNUSABLE
     return SIGNALED + served.at_once if served.at_once else 0
 
 

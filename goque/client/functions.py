@@ -11,11 +11,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from goque.errors import KeyMissing, SignatureInvalid
 from goque.model.options import Options
-from goque.model.retries import RetryPolicy, checked_retry
 from goque.payload import codec
 from goque.payload.envelope import Opener, Purpose, Sealer, context_of
 from goque.payload.functions import CapturedFunction
@@ -25,6 +24,10 @@ from goque.queries import enqueue
 from goque.queries.enqueue import NewLane
 from goque.queries.reading import LaneOptions
 
+T = TypeVar("T")
+
+MOST_KEPT = 2_000
+"""Functions, and lanes, that a process remembers to have stored."""
 FRESH_S = 12 * 3600.0
 """Seconds for which a stored function or lane is taken to be there still; it is deleted a week after its last use."""
 
@@ -40,7 +43,9 @@ class StoredFunction:
 class Functions:
     """Functions and lanes that this process has stored. Safe between threads; a race stores nothing twice."""
 
-    def __init__(self, database: Verbs, ring: KeyRing, owner: str) -> None:
+    def __init__(self, database: Verbs, ring: KeyRing, owner: str, directory: str | None = None) -> None:
+        """``directory`` is where functions run; this process's own unless another is given."""
+        self._directory = directory
         self._database = database
         self._ring = ring
         self._owner = owner
@@ -91,13 +96,18 @@ class Functions:
             raise SignatureInvalid(f"the function {captured.name} is in this database, but changed: {error}") from error
         stored = StoredFunction(row.id, captured)
         with self._lock:
-            self._functions[captured.hash] = (time.monotonic(), stored)
+            _keep(self._functions, captured.hash, (time.monotonic(), stored))
         return stored
 
-    def new_lane(self, function: StoredFunction, options: Options, batch: int | None) -> NewLane:
-        """The lane that tasks of this function with these options go into, not stored yet."""
+    def new_lane(
+        self, function: StoredFunction, options: Options, batch: int | None, policy: bytes | None = None
+    ) -> NewLane:
+        """The lane that tasks of this function with these options go into, not stored yet.
+
+        ``policy`` is one that was encoded elsewhere.
+        """
         captured = function.captured
-        policy = encoded_policy(options)
+        policy = policy or encoded_policy(options)
         facts: list[Any] = [
             batch,
             options.queue,
@@ -110,7 +120,7 @@ class Functions:
             options.max_attempts,
             options.timeout_s,
             options.keep_s if options.keep_s != float("inf") else "ever",
-            os.getcwd(),
+            self._directory or os.getcwd(),
             self._owner,
             None if policy is None else policy.hex(),
         ]
@@ -130,7 +140,7 @@ class Functions:
             max_attempts=options.max_attempts,
             timeout_s=options.timeout_s,
             keep_s=options.keep_s,
-            cwd=os.getcwd(),
+            cwd=self._directory or os.getcwd(),
             owner=self._owner,
         )
 
@@ -159,16 +169,55 @@ class Functions:
             owner=self._owner,
         )
 
-    def shared_lane(self, function: StoredFunction, options: Options) -> int:
+    def type_lane(self, type: str, options: Options, policy: bytes | None = None) -> int:
+        """The lane of tasks of a named type with these options. It names no function, and a key only for a policy."""
+        policy = policy or encoded_policy(options)
+        facts: list[Any] = [
+            "type",
+            type,
+            options.queue,
+            options.priority,
+            sorted(set(options.tags)),
+            options.max_attempts,
+            options.timeout_s,
+            options.keep_s if options.keep_s != float("inf") else "ever",
+            self._owner,
+            None if policy is None else [list(self.key_ids), policy.hex()],
+        ]
+        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        return self._shared(
+            NewLane(
+                digest=digest,
+                batch_id=None,
+                queue=options.queue,
+                priority=options.priority,
+                type=type,
+                function_id=None,
+                python=None,
+                tags=sorted(set(options.tags)),
+                key_ids=() if policy is None else self.key_ids,
+                seal=None,
+                policy=None if policy is None else self._policy.seal(context_of(digest), policy),
+                max_attempts=options.max_attempts,
+                timeout_s=options.timeout_s,
+                keep_s=options.keep_s,
+                cwd=None,
+                owner=self._owner,
+            )
+        )
+
+    def shared_lane(self, function: StoredFunction, options: Options, policy: bytes | None = None) -> int:
         """The lane of single tasks of this function with these options."""
-        new = self.new_lane(function, options, None)
+        return self._shared(self.new_lane(function, options, None, policy))
+
+    def _shared(self, new: NewLane) -> int:
         with self._lock:
             known = self._lanes.get(new.digest)
         if known is not None and time.monotonic() - known[0] < FRESH_S:
             return known[1]
         lane = self._database.one(enqueue.lane(new))
         with self._lock:
-            self._lanes[new.digest] = (time.monotonic(), lane)
+            _keep(self._lanes, new.digest, (time.monotonic(), lane))
         return lane
 
     def lanes(self) -> list[int]:
@@ -177,11 +226,17 @@ class Functions:
             return [lane for _, lane in self._lanes.values()]
 
 
+def _keep(known: dict[str, T], key: str, value: T) -> None:
+    """Remember it, and forget the oldest of too many: a worker meets ever new ones, and lives for months."""
+    known[key] = value
+    if len(known) > MOST_KEPT:
+        del known[next(iter(known))]
+
+
 def encoded_policy(options: Options) -> bytes | None:
     """What decides about another attempt, for the child that ran the task; None for the default."""
-    if options.retry is None and options.retry_on is None and not options.give_up_on:
-        return None
-    return codec.dumps(tuple(RetryPolicy(checked_retry(options.retry), options.retry_on, options.give_up_on)))
+    policy = options.policy
+    return None if policy is None else codec.dumps(tuple(policy))
 
 
 def environment() -> dict[str, Any]:

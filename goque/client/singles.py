@@ -26,6 +26,10 @@ BLOCK = 1_000
 """Tasks of a pipeline that are stored in one statement."""
 
 
+MAP_ONLY = ("name", "on_change", "dry_run")
+"""Options that mean nothing for a single task."""
+
+
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """A task that was stored, or the one that has its external id already."""
@@ -77,15 +81,33 @@ class Singles:
         self, function: StoredFunction, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options
     ) -> Single:
         """A task ready to be stored. Its function and lane are stored by this."""
+        body = codec.encode_arguments(args, kwargs, limit=self._limit)
+        return self.sealed(function, body, options)
+
+    def sealed(self, function: StoredFunction, body: bytes, options: Options, policy: bytes | None = None) -> Single:
+        """As ``prepare``, for arguments, and perhaps a retry policy, that are encoded already."""
+        task = self._ids.take()
+        lane = self._functions.shared_lane(function, options, policy)
+        args = self._seal.seal(context_of(function.captured.hash, task), body)
+        return self._single(task, lane, options, args=args)
+
+    def named(self, type: str, payload: str, options: Options, policy: bytes | None = None) -> Single:
+        """A task of a named type, ready to be stored; ``payload`` is JSON text. Its lane is stored by this."""
+        lane = self._functions.type_lane(type, options, policy)
+        return self._single(self._ids.take(), lane, options, payload=payload)
+
+    @staticmethod
+    def _single(
+        task: int, lane: int, options: Options, *, args: bytes | None = None, payload: str | None = None
+    ) -> Single:
         if callable(options.external_id):
             raise InvalidInput("external_id of a single task is text; a callable is for maps")
-        task = self._ids.take()
         expires = options.expires
-        body = codec.encode_arguments(args, kwargs, limit=self._limit)
         return Single(
             id=task,
-            lane=self._functions.shared_lane(function, options),
-            args=self._seal.seal(context_of(function.captured.hash, task), body),
+            lane=lane,
+            args=args,
+            payload=payload,
             max_attempts=options.max_attempts,
             delay=(seconds(options.delay) or None) if options.delay is not None else None,
             run_at=options.run_at,
@@ -157,3 +179,18 @@ class Singles:
 def is_delayed(single: Single) -> bool:
     """Whether it waits for its time."""
     return single.delay is not None or single.run_at is not None
+
+
+def single_only(options: Options) -> Options:
+    """The same options.
+
+    Raises:
+        InvalidInput: one of them means nothing for a single task.
+    """
+    for name in MAP_ONLY:
+        if getattr(options, name) != getattr(_DEFAULTS, name):
+            raise InvalidInput(f"{name} is an option of maps; a single task is found again by its id or external_id")
+    return options
+
+
+_DEFAULTS = Options()

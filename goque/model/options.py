@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from goque.errors import InvalidInput, UnknownOption
 from goque.model.durations import seconds
+from goque.model.retries import RetryPolicy, checked_retry
 
 Duration = float | int | timedelta | str
 """A length of time: seconds, a timedelta, or text such as "10m" or "1h30m"."""
@@ -90,6 +91,17 @@ class Options:
         if isinstance(self.keep, Unset):
             return None
         return float("inf") if self.keep is None else positive("keep", self.keep)
+
+    @property
+    def policy(self) -> RetryPolicy | None:
+        """What decides about another attempt, None for the default.
+
+        Raises:
+            InvalidInput: ``retry`` is no policy.
+        """
+        if self.retry is None and self.retry_on is None and not self.give_up_on:
+            return None
+        return RetryPolicy(checked_retry(self.retry), self.retry_on, self.give_up_on)
 
     def _check(self) -> None:
         word("queue", self.queue)

@@ -23,7 +23,16 @@ from goque.payload.digests import digest, type_and_module
 from goque.payload.origins import is_local, travels_by_value
 from goque.payload.sources import SourceText, captured_values, dedented, register_source, source_of
 
-__all__ = ["CODE_LIMIT", "CapturedFunction", "capture", "code_hash", "load", "python_version", "register_source"]
+__all__ = [
+    "CODE_LIMIT",
+    "CapturedFunction",
+    "capture",
+    "code_hash",
+    "encode",
+    "load",
+    "python_version",
+    "register_source",
+]
 
 CODE_LIMIT = 16 * 1024 * 1024
 _CAPTURED_SHOWN = 8
@@ -61,7 +70,7 @@ def capture(func: Callable[..., Any]) -> CapturedFunction:
     InvalidInput for what is not callable or is a generator, NotSerializable, or PayloadTooLarge over 16 MiB.
     """
     _refuse(func)
-    code, size, modules = _encode(func)
+    code, size, modules = encode(func)
     python = python_version()
     source = _source(func)
     return CapturedFunction(
@@ -102,7 +111,11 @@ def python_version() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def _encode(func: Callable[..., Any]) -> tuple[bytes, int, tuple[str, ...]]:
+def encode(func: Any) -> tuple[bytes, int, tuple[str, ...]]:
+    """Bytes for ``load``, how many of them are not source text, and the modules they need.
+
+    NotSerializable, or PayloadTooLarge over 16 MiB.
+    """
     from goque.payload.bundle import Bundler
 
     sink = BoundedBuffer(CODE_LIMIT)

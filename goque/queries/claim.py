@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from goque.model.eligibility import Eligibility
 from goque.model.states import Status
 from goque.queries.tally import counted
 from goque.sql.columns import unnest
-from goque.sql.expressions import Bind, Condition, lit, null
+from goque.sql.expressions import Bind, Condition, Expression, lit, null
 from goque.sql.functions import (
     any_of,
     array_agg,
@@ -37,6 +38,11 @@ INLINE = 16_384
 MOST_LANES = 5_000
 
 
+class _Json(StrEnum):
+    NULL = "null"
+    ENCODING = "UTF8"
+
+
 class Listed(NamedTuple):
     """A lane with ready work."""
 
@@ -44,6 +50,8 @@ class Listed(NamedTuple):
     queue: str
     priority: int
     timeout_s: float | None = None
+    type: str | None = None
+    """The named type of its tasks; None for functions that were sent."""
 
 
 class Claimed(NamedTuple):
@@ -69,8 +77,9 @@ class LaneRow(NamedTuple):
     digest: str
     batch_id: int | None
     type: str
-    function_hash: str
-    code: bytes
+    function_hash: str | None
+    """None for a named type, whose code the worker has."""
+    code: bytes | None
     source: str | None
     filename: str | None
     first_line: int | None
@@ -79,6 +88,7 @@ class LaneRow(NamedTuple):
     kwargs: bytes | None
     timeout_s: float | None
     cwd: str | None
+    owner: str
 
 
 def _open_lane() -> Condition:
@@ -98,15 +108,20 @@ def _servable() -> Condition:
     lanes = Bind("lanes", array(BIGINT), nullable=True)
     return (
         (queues.is_null() | (LANE.queue == any_of(present(queues))))
-        & (lanes.is_null() | (LANE.id == any_of(present(lanes))))
         & (LANE.python.is_null() | (LANE.python == Bind("python", TEXT)))
         & function("arraycontained", BOOLEAN, LANE.key_ids, Bind("key_ids", array(TEXT)))
         & function("arraycontained", BOOLEAN, LANE.tags, Bind("tags", array(TEXT)))
         & case(
             (LANE.function_id.is_null(), LANE.type == any_of(Bind("types", array(TEXT)))),
-            else_=Bind("callables", BOOLEAN),
+            else_=Bind("callables", BOOLEAN) & (lanes.is_null() | (LANE.id == any_of(present(lanes)))),
         )
     )
+
+
+def _body(task: Any) -> Expression[bytes]:
+    """What a task is called with: sealed arguments, or the JSON payload of a named type."""
+    payload = coalesce(task.payload.cast(TEXT), lit(_Json.NULL))
+    return coalesce(task.args, function("convert_to", BYTEA, payload, lit(_Json.ENCODING)))
 
 
 def _lanes_with_ready_tasks() -> Cte:
@@ -131,7 +146,13 @@ def _lanes_with_ready_tasks() -> Cte:
 def _live_lanes() -> Query[Any]:
     found = _lanes_with_ready_tasks()
     return (
-        select(LANE.id, LANE.queue, LANE.priority, LANE.timeout_s)
+        select(
+            LANE.id,
+            LANE.queue,
+            LANE.priority,
+            LANE.timeout_s,
+            case((LANE.function_id.is_null(), LANE.type), else_=null(TEXT)).as_("type"),
+        )
         .with_(found)
         .from_(found)
         .join(LANE, LANE.id == found.lane_id)
@@ -171,7 +192,8 @@ def _claim() -> Query[Any]:
         .where(_open_lane())
         .cte("picked", materialized=True)
     )
-    inline = (function("octet_length", INTEGER, TASK.args) <= lit(INLINE)) & (TASK.losses == lit(0))
+    body = _body(TASK)
+    inline = (function("octet_length", INTEGER, body) <= lit(INLINE)) & (TASK.losses == lit(0))
     taken = (
         update(TASK)
         .set(TASK.run, TASK.run + lit(1))
@@ -190,7 +212,7 @@ def _claim() -> Query[Any]:
             TASK.metadata,
             TASK.checkpoint,
             coalesce(TASK.expires_at < now(), lit(False)).as_("expired"),
-            case((inline, TASK.args), else_=null(BYTEA)).as_("args"),
+            case((inline, body), else_=null(BYTEA)).as_("args"),
         )
         .cte("taken")
     )
@@ -273,7 +295,7 @@ def _start() -> Query[Any]:
         .set(TASK.started_at, now() - seconds(locked.ago))
         .from_(locked)
         .where(TASK.id == locked.id)
-        .returning(TASK.id, TASK.args, TASK.losses, locked.lane_id, locked.before, TASK.status)
+        .returning(TASK.id, _body(TASK).as_("args"), TASK.losses, locked.lane_id, locked.before, TASK.status)
         .cte("started")
     )
     counts = counted(started, before=started.before, after=started.status)
@@ -299,7 +321,7 @@ def start(worker: int, tasks: Sequence[tuple[int, int, float]]) -> Statement[tup
 @template(read=tuple)
 def _arguments() -> Query[Any]:
     wanted = unnest("wanted", id=Bind("ids", array(BIGINT)))
-    return select(TASK.id, TASK.args).from_(wanted).join(TASK, TASK.id == wanted.id)
+    return select(TASK.id, _body(TASK).as_("args")).from_(wanted).join(TASK, TASK.id == wanted.id)
 
 
 def arguments(ids: Sequence[int]) -> Statement[tuple[int, bytes]]:
@@ -316,8 +338,8 @@ def _programs() -> Query[Any]:
             LANE.digest,
             LANE.batch_id,
             LANE.type,
-            FUNCTION.hash,
-            FUNCTION.code,
+            optional(FUNCTION.hash),
+            optional(FUNCTION.code),
             FUNCTION.source,
             FUNCTION.filename,
             FUNCTION.first_line,
@@ -326,11 +348,13 @@ def _programs() -> Query[Any]:
             optional(BATCH.kwargs),
             LANE.timeout_s,
             LANE.cwd,
+            LANE.owner,
         )
         .from_(wanted)
         .join(LANE, LANE.id == wanted.id)
-        .join(FUNCTION, FUNCTION.id == LANE.function_id)
+        .left_join(FUNCTION, FUNCTION.id == LANE.function_id)
         .left_join(BATCH, BATCH.id == LANE.batch_id)
+        .where(LANE.function_id.is_null() | FUNCTION.id.is_not_null())
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -41,6 +41,7 @@ from goque.sql import (
     unnest,
     update,
 )
+from goque.sql.columns import RowFunction
 from goque.sql.tables import BATCH, BATCH_ITEMS, DEPENDENCY, EXTERNAL_ID, FUNCTION, LANE, SETTING, TALLY, TASK
 
 
@@ -315,12 +316,13 @@ def tallied(lane: int, *, new: int = 0, pending: int = 0) -> Statement[int]:
 class Single(NamedTuple):
     """A task that belongs to no batch, ready at once, ``delay`` seconds from now, or at ``run_at``.
 
-    ``expires`` is seconds from now, ``expires_at`` a moment. "Now" is the database's.
+    ``expires`` is seconds from now, ``expires_at`` a moment. "Now" is the database's. ``args`` is sealed; a task of a
+    named type has a ``payload`` instead, which is JSON text.
     """
 
     id: int
     lane: int
-    args: bytes
+    args: bytes | None
     max_attempts: int
     delay: float | None = None
     run_at: datetime | None = None
@@ -328,15 +330,17 @@ class Single(NamedTuple):
     expires_at: datetime | None = None
     external_id: str | None = None
     metadata: Mapping[str, Any] | None = None
+    payload: str | None = None
 
 
-@template(read=scalar)
-def _singles() -> Query[Any]:
-    rows = unnest(
+def single_rows(**more: Bind[Any]) -> RowFunction:
+    """Single tasks as rows of a statement's values, with ``more`` columns beside theirs."""
+    return unnest(
         "rows",
         id=Bind("ids", array(BIGINT)),
         lane_id=Bind("lanes", array(BIGINT)),
-        args=Bind("args", array(BYTEA)),
+        args=Bind("args", array(BYTEA, nullable=True)),
+        payload=Bind("payloads", array(JSONB, nullable=True)),
         max_attempts=Bind("max_attempts", array(SMALLINT)),
         delay=Bind("delays", array(DOUBLE, nullable=True)),
         run_at=Bind("run_ats", array(TIMESTAMPTZ, nullable=True)),
@@ -344,9 +348,27 @@ def _singles() -> Query[Any]:
         expires_at=Bind("expires_ats", array(TIMESTAMPTZ, nullable=True)),
         external_id=Bind("external_ids", array(TEXT, nullable=True)),
         metadata=Bind("metadata", array(JSONB, nullable=True)),
+        **more,
     )
+
+
+def insert_singles(rows: RowFunction, source: Callable[[Any], Any] = lambda selected: selected) -> Any:
+    """An insert of such rows; ``source`` may narrow which."""
     at_once = rows.delay.is_null() & rows.run_at.is_null()
-    stored = (
+    selected = select(
+        rows.id,
+        rows.lane_id,
+        case((at_once, lit(Status.NEW)), else_=lit(Status.PENDING)).as_("status"),
+        case((at_once, ready_now()), else_=null(BIGINT)).as_("seq"),
+        coalesce(rows.run_at, now() + seconds(rows.delay)).as_("run_at"),
+        rows.max_attempts,
+        coalesce(rows.expires_at, now() + seconds(rows.expires)).as_("expires_at"),
+        rows.external_id,
+        rows.metadata,
+        rows.args,
+        rows.payload,
+    ).from_(rows)
+    return (
         insert(TASK)
         .columns(
             TASK.id,
@@ -359,42 +381,39 @@ def _singles() -> Query[Any]:
             TASK.external_id,
             TASK.metadata,
             TASK.args,
+            TASK.payload,
         )
-        .select(
-            select(
-                rows.id,
-                rows.lane_id,
-                case((at_once, lit(Status.NEW)), else_=lit(Status.PENDING)).as_("status"),
-                case((at_once, ready_now()), else_=null(BIGINT)).as_("seq"),
-                coalesce(rows.run_at, now() + seconds(rows.delay)).as_("run_at"),
-                rows.max_attempts,
-                coalesce(rows.expires_at, now() + seconds(rows.expires)).as_("expires_at"),
-                rows.external_id,
-                rows.metadata,
-                rows.args,
-            ).from_(rows)
-        )
-        .returning(TASK.id, TASK.lane_id, TASK.status)
-        .cte("stored")
+        .select(source(selected))
     )
+
+
+@template(read=scalar)
+def _singles() -> Query[Any]:
+    stored = insert_singles(single_rows()).returning(TASK.id, TASK.lane_id, TASK.status).cte("stored")
     counts = counted(stored, after=stored.status)
     return select(stored.id).with_(stored, counts).from_(stored)
 
 
 def singles(tasks: Sequence[Single]) -> Statement[int]:
     """Store tasks that belong to no batch; their lanes and external ids are there already."""
-    return _singles.bind(
-        ids=[task.id for task in tasks],
-        lanes=[task.lane for task in tasks],
-        args=[task.args for task in tasks],
-        max_attempts=[task.max_attempts for task in tasks],
-        delays=[task.delay for task in tasks],
-        run_ats=[task.run_at for task in tasks],
-        expires=[task.expires for task in tasks],
-        expires_ats=[task.expires_at for task in tasks],
-        external_ids=[task.external_id for task in tasks],
-        metadata=[None if task.metadata is None else dict(task.metadata) for task in tasks],
-    )
+    return _singles.bind(**single_values(tasks))
+
+
+def single_values(tasks: Sequence[Single]) -> dict[str, Any]:
+    """Tasks as the values that ``single_rows`` takes."""
+    return {
+        "ids": [task.id for task in tasks],
+        "lanes": [task.lane for task in tasks],
+        "args": [task.args for task in tasks],
+        "payloads": [task.payload for task in tasks],
+        "max_attempts": [task.max_attempts for task in tasks],
+        "delays": [task.delay for task in tasks],
+        "run_ats": [task.run_at for task in tasks],
+        "expires": [task.expires for task in tasks],
+        "expires_ats": [task.expires_at for task in tasks],
+        "external_ids": [task.external_id for task in tasks],
+        "metadata": [None if task.metadata is None else dict(task.metadata) for task in tasks],
+    }
 
 
 @template(read=scalar)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from goque.model.eligibility import EVERY_QUEUE
-from goque.sql import BIGINT, TEXT, Bind, Query, Statement, exists, scalar, select, template
+from goque.sql import BIGINT, TEXT, Bind, Query, Statement, case, exists, null, scalar, select, template
 from goque.sql.tables import LANE, QUEUE, WORKER
 
 
@@ -17,13 +17,14 @@ class LivingWorker(NamedTuple):
     queues: list[str] | None
     tags: list[str]
     key_ids: list[str]
+    types: list[str]
     local: bool
 
 
 @template(read=LivingWorker._make)
 def _living() -> Query[Any]:
     return (
-        select(WORKER.id, WORKER.python, WORKER.queues, WORKER.tags, WORKER.key_ids, WORKER.local)
+        select(WORKER.id, WORKER.python, WORKER.queues, WORKER.tags, WORKER.key_ids, WORKER.types, WORKER.local)
         .from_(WORKER)
         .where(WORKER.lost_at.is_null(), WORKER.ended_at.is_null())
     )
@@ -41,11 +42,18 @@ class LaneNeeds(NamedTuple):
     python: str | None
     tags: list[str]
     key_ids: list[str]
+    type: str | None
+    """A named type, whose code the worker must have."""
 
 
 @template(read=LaneNeeds._make)
 def _lane() -> Query[Any]:
-    return select(LANE.queue, LANE.python, LANE.tags, LANE.key_ids).from_(LANE).where(LANE.id == Bind("lane", BIGINT))
+    named = case((LANE.function_id.is_null(), LANE.type), else_=null(TEXT)).as_("type")
+    return (
+        select(LANE.queue, LANE.python, LANE.tags, LANE.key_ids, named)
+        .from_(LANE)
+        .where(LANE.id == Bind("lane", BIGINT))
+    )
 
 
 def lane(id: int) -> Statement[LaneNeeds]:

@@ -328,6 +328,7 @@ class TaskRow(NamedTuple):
     log: str | None
     reason: str | None
     args: bytes | None
+    payload: Any
     queue: str
     type: str
     python: str | None
@@ -363,6 +364,7 @@ def _task() -> Query[Any]:
             TASK.log,
             TASK.reason,
             TASK.args,
+            TASK.payload,
             LANE.queue,
             LANE.type,
             LANE.python,

@@ -62,6 +62,7 @@ def _register() -> Query[Any]:
         .set(WORKER.queues, Bind("queues", array(TEXT), nullable=True))
         .set(WORKER.tags, Bind("tags", array(TEXT)))
         .set(WORKER.key_ids, Bind("key_ids", array(TEXT)))
+        .set(WORKER.types, Bind("types", array(TEXT)))
         .set(WORKER.local, Bind("local", BOOLEAN))
         .returning(WORKER.id)
     )
@@ -80,6 +81,7 @@ def register(
     queues: Sequence[str] | None,
     tags: Sequence[str],
     key_ids: Sequence[str],
+    types: Sequence[str] = (),
     local: bool,
 ) -> Statement[int]:
     """A new worker; gives its id."""
@@ -95,6 +97,7 @@ def register(
         queues=None if queues is None else list(queues),
         tags=list(tags),
         key_ids=list(key_ids),
+        types=list(types),
         local=local,
     )
 

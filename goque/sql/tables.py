@@ -125,6 +125,7 @@ class TaskTable(Table):
     same_as = Column(BIGINT, nullable=True)
     external_id = Column(TEXT, nullable=True)
     args = Column(BYTEA, nullable=True)
+    payload = Column(JSONB, nullable=True)
     result = Column(BYTEA, nullable=True)
     cpu_s = Column(DOUBLE, nullable=True)
     max_rss_mb = Column(DOUBLE, nullable=True)
@@ -175,6 +176,7 @@ class WorkerTable(Table):
     queues = Column(array(TEXT), nullable=True)
     tags = Column(array(TEXT))
     key_ids = Column(array(TEXT))
+    types = Column(array(TEXT))
     local = Column(BOOLEAN)
     started_at = Column(TIMESTAMPTZ)
     beat_at = Column(TIMESTAMPTZ)
@@ -231,6 +233,19 @@ class QueueTable(Table):
     keep_failed_s = Column(DOUBLE, nullable=True)
 
 
+class TaskTypeTable(Table):
+    """What workers told of the types they run: the options of tasks whose submitters gave none."""
+
+    name = Column(TEXT)
+    queue = Column(TEXT)
+    priority = Column(INTEGER)
+    max_attempts = Column(SMALLINT)
+    timeout_s = Column(DOUBLE, nullable=True)
+    keep_s = Column(DOUBLE, nullable=True)
+    tags = Column(array(TEXT))
+    declared_at = Column(TIMESTAMPTZ)
+
+
 class MaintenanceTable(Table):
     """Whose turn was when."""
 
@@ -252,4 +267,5 @@ TALLY = TallyTable("tally")
 DEPENDENCY = DependencyTable("dependency")
 EXTERNAL_ID = ExternalIdTable("external_id")
 QUEUE = QueueTable("queue")
+TASK_TYPE = TaskTypeTable("task_type")
 MAINTENANCE = MaintenanceTable("maintenance")

@@ -168,6 +168,7 @@ class Server:
         if self._streams is not None:
             self._streams.install()
         attempt.job, attempt.limit, attempt.last_progress = fields, program.limit, 0.0
+        attempt.asked = attempt.asked_bytes = 0
         attempt.started = started = monotonic()
         attempt.serial = serial
         stamp.start(serial, started)

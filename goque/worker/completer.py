@@ -18,8 +18,9 @@ from goque.errors import DatabaseError, DatabaseUnavailable, MigrationNeeded
 from goque.model.eligibility import EVERY_QUEUE
 from goque.model.outcomes import Outcome
 from goque.postgres.database import Dedicated
-from goque.queries import claim, finish, reading
-from goque.queries.moments import channel
+from goque.queries import claim, enqueue, finish, reading, spawning
+from goque.queries.enqueue import Single
+from goque.queries.moments import Word, channel
 from goque.sql import Statement
 from goque.worker.attendant import Attendant
 from goque.worker.desk import WORTH_WRITING, Desk, Ended, Held, Me
@@ -80,10 +81,13 @@ class Completer(Attendant):
         stop_running: Callable[[Sequence[int], Why], None],
         give_way: Callable[[Sequence[int]], None],
         delayed: Callable[[], None] = lambda: None,
+        spawn: Callable[[Held], list[Single]] = lambda _held: [],
+        has_spawned: Callable[[set[int]], None] = lambda _lanes: None,
     ) -> None:
         """``stop_running`` takes ids of canceled tasks, ``give_way`` lanes whose buffered tasks go back.
 
-        ``delayed`` is called when a task was written that waits for its time.
+        ``delayed`` is called when a task was written that waits for its time. ``spawn`` signs what a task asked for and
+        may store functions and lanes; ``has_spawned`` hears of the lanes in which such tasks were made.
         """
         super().__init__("completer", desk.changed)
         self._connection = connection
@@ -95,6 +99,8 @@ class Completer(Attendant):
         self._stop_running = stop_running
         self._give_way = give_way
         self._delayed = delayed
+        self._spawn = spawn
+        self._has_spawned = has_spawned
         self.written = 0
         """Runs whose outcome was written."""
         self._tick_at = 0.0
@@ -168,6 +174,7 @@ class Completer(Attendant):
         if successes:
             rows = [self._ledger.success(one) for one in successes]
             turn.add(finish.succeed(self._me.id, rows), lambda ids: self._written(successes, ids, late))
+            self._say_spawned(turn, [one.held for one in successes if one.held.submissions])
         if others:
             ends = [self._ledger.end(one) for one in others]
             if words := self._ledger.last_words(others):
@@ -182,6 +189,18 @@ class Completer(Attendant):
             turn.add(finish.end(self._me.id, ends), ended_otherwise)
         turn.add(finish.share([one.held.id for one in ended]))
         self._untold.update(one.held.lane for one in ended)
+
+    def _say_spawned(self, turn: _Turn, parents: list[Held]) -> None:
+        """Make the tasks that others asked for, if the outcomes of those are written by this very turn."""
+        for held in parents:
+            if held.spawned is None:
+                held.spawned = self._spawn(held)
+        spawned = [(held.id, held.run, single) for held in parents for single in held.spawned or ()]
+        if spawned:
+            turn.add(spawning.spawn(self._me.id, spawned), lambda rows: self._has_spawned({lane for _, lane in rows}))
+            turn.add(enqueue.wake(self._channel, Word.WORK))
+            if any(single.delay is not None or single.run_at is not None for _, _, single in spawned):
+                turn.add(enqueue.wake(self._channel, Word.DUE))
 
     def _written(self, ended: list[Ended], ids: list[int], late: _Unmatched) -> None:
         matched = set(ids)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from goque.errors import InvalidInput
 from goque.worker.capture import Log
-from goque.worker.jobs import Job
-from goque.worker.protocol import CHECKPOINTED, PROGRESSED
+from goque.worker.jobs import Job, Submission
+from goque.worker.protocol import CHECKPOINTED, PROGRESSED, SUBMITTED
 
 PROGRESS_INTERVAL = 0.05
 """Seconds; a task that reports more often has the reports between left out, not the last one."""
@@ -34,7 +35,7 @@ _NO_JOB = Job(0, 0, b"")
 class Attempt:
     """What a slot of this child runs now; one object per slot, filled anew for each job."""
 
-    __slots__ = ("job", "last_progress", "limit", "log", "sender", "serial", "slot", "started")
+    __slots__ = ("asked", "asked_bytes", "job", "last_progress", "limit", "log", "sender", "serial", "slot", "started")
 
     def __init__(self, slot: int, log: Log, sender: _Sender) -> None:
         self.slot = slot
@@ -45,6 +46,7 @@ class Attempt:
         self.started = 0.0
         self.limit = 0
         self.last_progress = 0.0
+        self.asked = self.asked_bytes = 0
 
 
 _attempt: ContextVar[Attempt | None] = ContextVar("goque_attempt", default=None)
@@ -84,6 +86,7 @@ class TaskContext:
     _attempt: Attempt
     _serial: int
     _checkpoint: bytes | None
+    _given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def stopping(self) -> bool:
@@ -119,6 +122,55 @@ class TaskContext:
 
         attempt = self._running()
         attempt.sender.send(CHECKPOINTED, self._serial, codec.dumps(obj, attempt.limit))
+
+    # Giving work. It goes through main, and is there when this run has succeeded; nothing of it if it fails.
+
+    def options(self, **options: Any) -> TaskContext:
+        """This context with these options for what is submitted, as ``q.options`` takes them."""
+        return replace(self, _given={**self._given, **options})
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+        """One call of a function, made together with this task's outcome. This task's metadata goes with it.
+
+        Raises:
+            InvalidInput: function or arguments cannot be stored.
+        """
+        from goque.worker import submissions
+
+        self._ask(submissions.of_function(fn, [(args, kwargs)], self._options_given()))
+
+    def map(self, fn: Callable[..., Any], /, *iterables: Iterable[Any]) -> None:
+        """One call per item, as ``submit`` makes them, one by one and not as a batch; a run may ask for 10,000."""
+        from goque.worker import submissions
+
+        calls = ((args, dict[str, Any]()) for args in zip(*iterables, strict=True))
+        self._ask(submissions.of_function(fn, calls, self._options_given()))
+
+    def enqueue(self, type: str, payload: Any = None, **options: Any) -> None:
+        """One task of a named type, made together with this task's outcome. This task's metadata goes with it.
+
+        Raises:
+            PayloadError: the payload cannot be stored.
+        """
+        from goque.worker import submissions
+
+        given = self.options(**options)._options_given()
+        self._ask(submissions.of_type(type, payload, given))
+
+    def _options_given(self) -> dict[str, Any]:
+        metadata = {**self.metadata, **(self._given.get("metadata") or {})}
+        return {**self._given, "metadata": metadata} if metadata else dict(self._given)
+
+    def _ask(self, submission: Submission) -> None:
+        from goque.worker import submissions
+
+        attempt = self._running()
+        body, rare = submissions.frame(submission, attempt.limit - attempt.asked_bytes)
+        if attempt.asked + len(submission.calls) > submissions.MOST_CALLS:
+            raise InvalidInput(f"a task may ask for {submissions.MOST_CALLS:,} tasks in one run")
+        attempt.asked += len(submission.calls)
+        attempt.asked_bytes += len(body) + len(rare)
+        attempt.sender.send(SUBMITTED, self._serial, body, rare)
 
     def _running(self) -> Attempt:
         if self._attempt.serial != self._serial:

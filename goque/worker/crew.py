@@ -15,22 +15,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from goque.model.eligibility import Eligibility
+from goque.model.manifest import App
 from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.database import Dedicated
 from goque.queries import claim, upkeep, workers
+from goque.queries.enqueue import Single
 from goque.version import VERSION
 from goque.worker.claimer import LONGEST_LOOK, Claimer
 from goque.worker.completer import Completer
 from goque.worker.desk import Desk, Me
 from goque.worker.dispatcher import Dispatcher
 from goque.worker.heartbeat import Heartbeat
-from goque.worker.jobs import MIB, PoolKind
+from goque.worker.jobs import MIB, PoolKind, Submission
 from goque.worker.ledger import Ledger
 from goque.worker.pool import Pool
 from goque.worker.programs import Programs
 from goque.worker.roster import Roster
 
 log = logging.getLogger("goque.worker")
+
+Spawn = Callable[[Sequence[Submission], claim.LaneRow], list[Single]]
+"""Makes tasks, ready to be stored, of what a task of this lane asked for."""
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -62,7 +67,9 @@ class WorkerConfig:
     """Threads that numeric libraries may start in a child; None leaves it to them."""
     slot_environment: Sequence[Mapping[str, str]] = ()
     lanes: Sequence[int] | None = None
-    """Serve these lanes only, as a notebook's own workers do."""
+    """Of functions that were sent, serve these lanes only, as a notebook's own workers do."""
+    apps: Sequence[App] = ()
+    """Whose named task types this worker runs."""
     local: bool = False
     owner: str = ""
     listen: bool = True
@@ -80,6 +87,8 @@ class Crew:
     on_lost: Callable[[], None]
     on_others_lost: Callable[[list[int]], None]
     on_delayed: Callable[[], None]
+    spawn: Spawn
+    has_spawned: Callable[[set[int]], None]
     me: Me = field(init=False)
     desk: Desk = field(init=False)
     claimer: Claimer = field(init=False)
@@ -97,13 +106,18 @@ class Crew:
             tags=config.tags,
             lanes=config.lanes,
             callables=config.callables,
+            types=self._types(),
         )
         self.me = Me(self._register(), eligibility)
         self.desk = Desk()
-        roster = Roster(config.slots)
+        limits = {one.name: one.concurrency for app in config.apps for one in app.types if one.concurrency is not None}
+        roster = Roster(config.slots, limits)
         ledger = self.ledger = Ledger(self.ring)
         programs = Programs(
-            self.ring, lambda lanes: self.asking.all(claim.programs(lanes)), result_limit=config.result_limit
+            self.ring,
+            lambda lanes: self.asking.all(claim.programs(lanes)),
+            result_limit=config.result_limit,
+            apps=config.apps,
         )
         pool = Pool(
             config.slots,
@@ -123,6 +137,8 @@ class Crew:
             stop_running=self.dispatcher.stop_running,
             give_way=self._give_way,
             delayed=self.on_delayed,
+            spawn=lambda held: self.spawn(held.submissions or (), programs[held.lane].row),
+            has_spawned=self.has_spawned,
         )
         self.claimer = Claimer(
             self.asking,
@@ -203,6 +219,9 @@ class Crew:
             log.warning("no heartbeat could be written for a lease: starting nothing until one can")
         self.claimer.look_again()
 
+    def _types(self) -> list[str]:
+        return [one.name for app in self.config.apps for one in app.types]
+
     def _register(self) -> int:
         config = self.config
         return self.asking.one(
@@ -218,6 +237,7 @@ class Crew:
                 queues=config.queues,
                 tags=config.tags,
                 key_ids=self.ring.ids(KeyKind.CODE),
+                types=self._types(),
                 local=config.local,
             )
         )

@@ -16,13 +16,17 @@ from typing import Any
 
 from goque.model.eligibility import Eligibility
 from goque.model.outcomes import Outcome
+from goque.queries.enqueue import Single
+from goque.worker.jobs import Submission
 
 LOW = 64
 """With fewer tasks ready than this, the claimer is told that there is room."""
 WORTH_WRITING = 256
 """Outcomes that are written without waiting for more."""
 MOST_BYTES = 64 * 1024 * 1024
-"""Results that are written at once, unless a single one is larger."""
+"""Results, and tasks that were asked for, that are written at once, unless a single outcome takes more."""
+ROW_BYTES = 4096
+"""What a task is taken to cost beside its arguments."""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,10 +55,19 @@ class Held:
     progress: dict[str, Any] | None = None
     new_checkpoint: bytes | None = None
     live_log: str = ""
+    submissions: list[Submission] | None = None
+    """Tasks that its code asked for; None where it did not."""
+    spawned: list[Single] | None = None
+    """The same, signed and ready to be stored."""
     over: bool = False
     """Its end is written, or it is another's by now."""
     since: float = field(default_factory=time.monotonic)
     """``time.monotonic()`` at which it was claimed."""
+
+    @property
+    def asked_bytes(self) -> int:
+        """What storing the tasks that it asked for takes, about."""
+        return sum(ROW_BYTES + len(call) for one in self.submissions or () for call in one.calls)
 
     @property
     def alone(self) -> bool:
@@ -148,7 +161,7 @@ class Desk:
         """How many outcomes fit into one statement: a message to PostgreSQL ends at 1 GiB."""
         size = 0
         for number, one in enumerate(self._ended[:most]):
-            size += len(one.outcome.result or b"")
+            size += len(one.outcome.result or b"") + one.held.asked_bytes
             if size > MOST_BYTES and number:
                 return number
         return most

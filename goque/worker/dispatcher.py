@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from goque.model.outcomes import Outcome
 from goque.service import Service
 from goque.worker.desk import Desk, Ended, Held, Me
-from goque.worker.jobs import Checkpointed, Event, Finished, Progressed, Returned, Why
+from goque.worker.jobs import Checkpointed, Event, Finished, Progressed, Returned, Submitted, Why
 from goque.worker.ledger import Ledger
 from goque.worker.pool import Pool
 from goque.worker.programs import Programs
@@ -51,6 +51,7 @@ class Dispatcher(Service):
         """Slots whose task runs for long: its lane, and for how many seconds."""
         self._reviewed_at = 0.0
         self._logged_at = 0.0
+        self._asked_to_stop = False
         self.retired = False
         """Starts nothing any more."""
 
@@ -69,7 +70,7 @@ class Dispatcher(Service):
         self._pool.wake()
 
     def retire(self) -> None:
-        """Start nothing more and hand back what has not begun; what runs goes on."""
+        """Start nothing more and hand back what has not begun; what runs goes on, and may see that it is to stop."""
         self.retired = True
         self._pool.wake()
 
@@ -146,6 +147,7 @@ class Dispatcher(Service):
             for held in some:
                 self._slot_of[held.id] = slot
                 self._sent[held.id] = held
+                held.submissions = None  # those of a run that was cut short by its child's death
                 jobs.append(self._programs.job(held, held.args or b""))
                 held.args = None if len(held.args or b"") > 65_536 else held.args
             self._pool.send(slot, program, jobs)
@@ -169,6 +171,9 @@ class Dispatcher(Service):
                     held.progress = {"done": event.done, "total": event.total, "note": event.note}
             elif isinstance(event, Checkpointed) and (held := self._desk.find(event.job.task_id)):
                 held.new_checkpoint = event.state
+            elif isinstance(event, Submitted) and (held := self._sent.get(event.job.task_id)):
+                held.submissions = held.submissions or []
+                held.submissions.append(event.submission)
         if ended:
             self._desk.ended(ended)
 
@@ -210,6 +215,9 @@ class Dispatcher(Service):
         if self.retired:
             self._desk.unstarted(self._desk.withdraw())
             self._recall(None)
+            if not self._asked_to_stop:
+                self._asked_to_stop = True
+                self._pool.ask_to_stop()
         if lanes:
             self._desk.unstarted(self._desk.withdraw(h.id for h in self._desk.everything() if h.lane in lanes))
             self._recall(lanes)

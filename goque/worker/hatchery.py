@@ -69,7 +69,7 @@ class Hatchery:
                 stdout=subprocess.DEVNULL,
                 stderr=output,
                 pass_fds=[theirs.fileno()],
-                env=self._environment(),
+                env=environment_of_children(self._threads),
                 start_new_session=True,
             )
             theirs.close()
@@ -168,10 +168,12 @@ class Hatchery:
             self._deaths.append(Death(message["dead"], message["status"], message["cpu"], message["rss"]))
         return message
 
-    def _environment(self) -> Mapping[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(SECRET_PREFIXES)}
-        if self._threads is not None:
-            kept.update(dict.fromkeys(THREAD_VARIABLES, str(self._threads)))
-        # The nursery must find goque wherever this process found it; it puts the variable back for its children.
-        kept["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-        return kept
+
+def environment_of_children(threads: int | None) -> Mapping[str, str]:
+    """Our variables without secrets; ``threads`` is what numeric libraries may start, None leaves that to them."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(SECRET_PREFIXES)}
+    if threads is not None:
+        kept.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    # They must find goque wherever this process found it; the nursery puts the variable back for its children.
+    kept["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    return kept

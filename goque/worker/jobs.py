@@ -35,6 +35,8 @@ class Program:
     environment: Mapping[str, str] | None = None
     """Variables set for the runs of this program."""
     result_limit: int = 128 * MIB
+    app: str | None = None
+    """Where the registry is that has the type ``name``, as "module:name", or empty: in ``code``. None: a function."""
 
 
 class Job(NamedTuple):
@@ -56,6 +58,21 @@ class Job(NamedTuple):
     position: int | None = None
     scheduled: str | None = None
     """The schedule's moment that this task was made for, in ISO format."""
+
+
+class Submission(NamedTuple):
+    """Tasks that a running one asks for; they are made with its outcome, if that is a success."""
+
+    type: str
+    """A named type; of a function its name."""
+    function: dict[str, Any] | None
+    """What is known of the function but its code: source_key, source, filename, first_line. None for a named type."""
+    code: bytes
+    policy: bytes | None
+    calls: list[bytes]
+    """Encoded arguments, or JSON payloads, one for each task."""
+    options: dict[str, Any]
+    """Those that were given."""
 
 
 class Finished(NamedTuple):
@@ -95,4 +112,12 @@ class Checkpointed(NamedTuple):
     state: bytes
 
 
-Event = Finished | Returned | Progressed | Checkpointed
+class Submitted(NamedTuple):
+    """A job asked for tasks to be made when it has succeeded."""
+
+    slot: int
+    job: Job
+    submission: Submission
+
+
+Event = Finished | Returned | Progressed | Checkpointed | Submitted

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from goque.model.outcomes import Outcome
 from goque.model.retries import DEFAULT
-from goque.worker import capture, protocol, stamps
-from goque.worker.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Why
+from goque.worker import capture, protocol, stamps, submissions
+from goque.worker.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Submitted, Why
 from goque.worker.protocol import REPLY, TOKEN, Malformed
 
 JOBS_PER_MESSAGE = 1000
@@ -60,6 +60,8 @@ class Line:
         self._needed = REPLY.size
         self.tainted = False
         """Whether an exception was thrown into this line's thread, which may have left anything behind."""
+        self._asked: dict[int, tuple[int, int]] = {}
+        """Tasks that running jobs have asked for, and their bytes: a child must not fill main's memory."""
         self._known: dict[str, None] = {}
         self._limit = 0
         self.log = capture.create()
@@ -211,6 +213,8 @@ class Line:
                     outcome = self._failed(kind, job, self.verdicts.get(serial), times, body, rare)
                 if self.verdicts:
                     self.verdicts.pop(serial, None)
+                if self._asked:
+                    self._asked.pop(serial, None)
                 events.append(Finished(slot, job, outcome))
             else:
                 self._told(kind, serial, body, data[after - n_rare : after], events)
@@ -248,6 +252,13 @@ class Line:
             events.append(Progressed(self.slot, job, done, total, note))
         elif kind == protocol.CHECKPOINTED:
             events.append(Checkpointed(self.slot, job, body))
+        elif kind == protocol.SUBMITTED:
+            submission = submissions.read(raw, body)
+            calls, size = self._asked.get(serial, (0, 0))
+            self._asked[serial] = (calls := calls + len(submission.calls), size := size + len(body) + len(raw))
+            if calls > submissions.MOST_CALLS or size > submissions.most_bytes(self._limit):
+                raise Malformed("the child asked for more tasks than one may ask for")
+            events.append(Submitted(self.slot, job, submission))
         else:
             raise Malformed(f"the child sent a frame of a kind that does not exist ({kind})")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from goque.errors import KeyMissing, SignatureInvalid
 from goque.model.identity import SPAN, batch_of, position_of
+from goque.model.manifest import App
 from goque.payload.envelope import Opener, Purpose, context_of, item_context
 from goque.payload.keys import KeyRing
 from goque.queries.claim import LaneRow
@@ -29,9 +31,18 @@ class Lane:
 class Programs:
     """The lanes this worker has met. Every byte is verified here, before a child sees it."""
 
-    def __init__(self, ring: KeyRing, load: Callable[[list[int]], list[LaneRow]], *, result_limit: int) -> None:
+    def __init__(
+        self,
+        ring: KeyRing,
+        load: Callable[[list[int]], list[LaneRow]],
+        *,
+        result_limit: int,
+        apps: Iterable[App] = (),
+    ) -> None:
         self._load = load
         self._result_limit = result_limit
+        self._apps = {one.name: app for app in apps for one in app.types}
+        self._directory = os.getcwd()
         self._lanes: dict[int, Lane] = {}
         self._openers = {purpose: Opener(ring, purpose) for purpose in Purpose}
         self._arguments = self._openers[Purpose.ARGUMENTS]
@@ -54,7 +65,7 @@ class Programs:
             self._lanes[row.id] = self._verified(row)
 
     def arguments(self, held: Held, blob: bytes) -> bytes:
-        """The verified arguments of a task.
+        """The verified arguments of a task; the payload of a named type is data, and is signed by nobody.
 
         Raises:
             SignatureInvalid, KeyMissing: they are not what was signed for this task.
@@ -62,7 +73,10 @@ class Programs:
         batch = batch_of(held.id)
         if batch is not None:
             return bytes(self._arguments.open(item_context(batch, held.id % SPAN), blob))
-        context = context_of(self._lanes[held.lane].row.function_hash, held.id)
+        function_hash = self._lanes[held.lane].row.function_hash
+        if function_hash is None:
+            return blob
+        context = context_of(function_hash, held.id)
         return bytes(self._openers[Purpose.SINGLE].open(context, blob))
 
     def checkpoint(self, held: Held) -> bytes | None:
@@ -97,12 +111,23 @@ class Programs:
 
     def _program(self, row: LaneRow) -> Program:
         opened = self._openers
-        code = opened[Purpose.FUNCTION].open(context_of(row.function_hash), row.code)
+        policy = row.policy and opened[Purpose.POLICY].open(context_of(row.digest), row.policy)
+        if row.function_hash is None:
+            app = self._apps[row.type]
+            return Program(
+                key=str(row.id),
+                code=app.code or b"",
+                app=app.reference,
+                name=row.type,
+                policy=None if policy is None else bytes(policy),
+                cwd=self._directory,
+                result_limit=self._result_limit,
+            )
+        code = opened[Purpose.FUNCTION].open(context_of(row.function_hash), row.code or b"")
         if row.batch_id is not None:
             # Which function serves this batch: without it, an argument could be given to another function.
             opened[Purpose.LANE].open(context_of(row.batch_id, row.function_hash), row.seal or b"")
         kwargs = row.kwargs and opened[Purpose.KWARGS].open(context_of(row.batch_id or 0), row.kwargs)
-        policy = row.policy and opened[Purpose.POLICY].open(context_of(row.digest), row.policy)
         return Program(
             key=str(row.id),
             code=bytes(code),

@@ -26,7 +26,7 @@ CONTROL = struct.Struct("=IQ")
 """An order to a thread child: interrupt the job of this line that has this serial."""
 REPLY = struct.Struct("=BQdddQIII")
 """kind, serial, started, run_s, cpu_s, max_rss, and the lengths of body, log and rare fields."""
-DONE, FAILED, INTERRUPTED, PROGRESSED, CHECKPOINTED = 1, 2, 3, 4, 5
+DONE, FAILED, INTERRUPTED, PROGRESSED, CHECKPOINTED, SUBMITTED = 1, 2, 3, 4, 5, 6
 LONGEST_RARE = 1 << 20
 PROGRAMS_KEPT = 64
 """Programs a child keeps, the newest; main keeps the same count, so that both know what the child still has."""
@@ -68,6 +68,7 @@ def program_frame(program: Program) -> bytes:
             program.cwd,
             environment,
             program.result_limit,
+            program.app,
         )
     )
     return TO_CHILD.pack(len(body), PROGRAM) + body

@@ -7,7 +7,7 @@ how long tasks of each lane took, so that nothing waits here while another worke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -50,6 +50,9 @@ class Roster:
     """The lanes that had work when last looked, with a low-water mark and a pace for each."""
 
     slots: int
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """The most tasks that may be held of a named type. They are run ahead of none: what is held may be running."""
+    _types: dict[int, str] = field(default_factory=dict)
     _listed: list[Listed] = field(default_factory=list)
     _marks: dict[int, int] = field(default_factory=dict)
     _paces: dict[int, Pace] = field(default_factory=dict)
@@ -58,6 +61,7 @@ class Roster:
     def refresh(self, listed: Sequence[Listed]) -> None:
         """Take up what a look at the database found. Marks return to zero: rows may lie below them."""
         self._listed = list(listed)
+        self._types.update((lane.lane, lane.type) for lane in listed if lane.type is not None)
         self._marks.clear()
 
     @property
@@ -79,9 +83,12 @@ class Roster:
         known = self._paces.get(lane)
         return None if known is None or known.seconds is None else max(known.seconds, FASTEST)
 
-    def asks(self, held: Iterable[tuple[int, int]], free: int) -> list[Ask]:
+    def asks(self, held: Sequence[tuple[int, int]], free: int) -> list[Ask]:
         """What to claim now, given the number of tasks held by lane and the number of ``free`` slots."""
         listed = self._listed  # the dispatcher may drop a lane meanwhile
+        room_of = self._rooms(held)
+        if room_of:
+            listed = [lane for lane in listed if room_of.get(lane.type, 1) > 0]
         if not listed:
             return []
         lanes = self._next_lanes(listed)
@@ -98,9 +105,21 @@ class Roster:
             pace = self.pace(lane.lane)
             want = share if pace is None else max(share, int(budget / pace))
             want = min(want, ROWS_PER_CLAIM // len(lanes), room)
+            if lane.type in room_of:
+                want = min(want, room_of[lane.type])
+                room_of[lane.type] -= max(want, 0)
             if want > 0:
                 asks.append(Ask(lane.lane, self._marks.get(lane.lane, 0), want))
         return asks
+
+    def _rooms(self, held: Sequence[tuple[int, int]]) -> dict[str | None, int]:
+        """How many more tasks of each limited type may be held."""
+        rooms: dict[str | None, int] = dict(self.limits.items())
+        if rooms:
+            for lane, number in held:
+                if (type := self._types.get(lane)) in rooms:
+                    rooms[type] -= number
+        return rooms
 
     def took(self, asks: Sequence[Ask], lowest: dict[int, tuple[int, int]]) -> None:
         """Learn from a claim; ``lowest`` gives the number of rows and the lowest ``seq`` by lane.

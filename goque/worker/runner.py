@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import CoroutineType
 from typing import Any, NamedTuple
 
-from goque.errors import Cancel, GiveUp, PayloadTooLarge, ResultTooLarge, RetryAfter, Snooze
+from goque.errors import Cancel, GiveUp, PayloadError, PayloadTooLarge, ResultTooLarge, RetryAfter, Snooze
 from goque.model import retries
 from goque.model.durations import seconds
 from goque.payload import codec, failures, functions
@@ -57,6 +57,7 @@ class Message(NamedTuple):
     cwd: str | None
     environment: dict[str, str] | None
     result_limit: int
+    app: str | None
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -67,6 +68,8 @@ class LoadedProgram:
     limit: int
     function: Callable[..., Any] | None = None
     shared: dict[str, Any] = field(default_factory=dict)
+    decode: Callable[[bytes], tuple[tuple[Any, ...], dict[str, Any]]] = codec.decode_arguments
+    _policy: Any = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def load(self) -> Callable[..., Any]:
@@ -81,6 +84,8 @@ class LoadedProgram:
             if message.source:
                 functions.register_source(message.source, message.filename, message.first_line)
             try:
+                if message.app is not None:
+                    return self._load_type(message.app)
                 function = functions.load(message.code)
                 if message.kwargs is not None:
                     self.shared = codec.decode_arguments(message.kwargs)[1]
@@ -89,14 +94,30 @@ class LoadedProgram:
             self.function = function
             return function
 
+    def _load_type(self, app: str) -> Callable[..., Any]:
+        from goque.worker import apps
+
+        performer = apps.registry_of(app, self.message.code or None).performer(self.message.name)
+        self.decode, self._policy = _payload, performer.policy
+        self.function = performer
+        return performer
+
     def retry_in(self, attempt: int, error: BaseException) -> float | None:
         """What the policy says; the default policy where it fails."""
         try:
-            policy = None if self.message.policy is None else codec.loads(self.message.policy)
+            policy = self._policy if self.message.policy is None else codec.loads(self.message.policy)
             return retries.decide(policy, attempt, error)
         except Exception:
             log.exception("the retry policy failed; the default decides")
             return retries.decide(None, attempt, error)
+
+
+def _payload(body: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """JSON is data: nothing in it is unpickled."""
+    try:
+        return (json.loads(body),), {}
+    except ValueError:
+        raise PayloadError("the payload of this task is no JSON") from None
 
 
 class Runner:
@@ -113,7 +134,7 @@ class Runner:
         try:
             function = program.function or program.load()
             try:
-                args, kwargs = codec.decode_arguments(fields[2])
+                args, kwargs = program.decode(fields[2])
             except ModuleNotFoundError as error:
                 raise _Unloadable(error.name or str(error)) from error
             if program.shared:
@@ -170,7 +191,7 @@ def _verdict(error: BaseException, rare: dict[str, Any], program: LoadedProgram,
     """What the task asked for by what it raised, or what the policy says."""
     if isinstance(error, Cancel):
         rare["kind"] = "canceled"
-    elif isinstance(error, GiveUp):
+    elif isinstance(error, GiveUp | PayloadError):
         rare["kind"] = "gave_up"
     elif isinstance(error, Snooze):
         rare.update(kind="snoozed", retry_in=_delay(error.delay))

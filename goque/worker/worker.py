@@ -17,7 +17,7 @@ from goque.postgres.verbs import Verbs
 from goque.queries import claim
 from goque.queries.moments import Word, channel
 from goque.service import Service
-from goque.worker.crew import Crew, WorkerConfig
+from goque.worker.crew import Crew, Spawn, WorkerConfig
 
 log = logging.getLogger("goque.worker")
 
@@ -46,8 +46,12 @@ class Worker:
         config: WorkerConfig,
         *,
         duties: Callable[[Verbs, Callable[[], None]], Duties],
+        spawner: Callable[[Verbs, KeyRing], Spawn],
     ) -> None:
-        """``duties`` makes the shared duties, given a connection and what to call when they made something ready."""
+        """``duties`` makes the shared duties, given a connection and what to call when they made something ready.
+
+        ``spawner`` makes what signs the tasks that tasks ask for.
+        """
         self._database = database
         self._ring = ring
         self._config = config
@@ -59,6 +63,7 @@ class Worker:
         # Three connections whatever the concurrency: one writes outcomes, one does all the rest, one listens.
         self._writing = database.dedicated("pinned")
         self._asking = database.dedicated("pinned")
+        self._spawn = spawner(self._writing, ring)
         self._duties = duties(self._asking, self._something_is_ready)
         self._listener: Service | None = None
         self._crew: Crew | None = None
@@ -142,6 +147,8 @@ class Worker:
             self._on_lost,
             self._on_others_lost,
             self._duties.look_when_due,
+            self._spawn,
+            self._has_spawned,
         )
         if self._config.lanes is not None:
             crew.serve(sorted(self._lanes))
@@ -205,6 +212,10 @@ class Worker:
     def _something_is_ready(self) -> None:
         if self._crew is not None:
             self._crew.claimer.look_again()
+
+    def _has_spawned(self, lanes: set[int]) -> None:
+        if self._config.lanes is not None:
+            self.serve(sorted(lanes))
 
     def _on_lost(self) -> None:
         self._lost.set()

@@ -19,7 +19,8 @@ from goque.model.eligibility import EVERY_QUEUE, Eligibility
 from goque.model.states import RunOutcome, Status
 from goque.postgres.connections import Connection, Profile, connect
 from goque.postgres.database import Database
-from goque.queries import claim, control, finish, reading, upkeep, workers
+from goque.queries import claim, control, finish, reading, spawning, upkeep, workers
+from goque.queries.enqueue import Single
 from goque.sql import Statement, scalar
 from tests.conftest import _new_database
 from tests.golden import numbered
@@ -64,6 +65,7 @@ WORKERS: dict[str, Callable[[], Statement[Any]]] = {
     "end": lambda: finish.end(
         WORKER, [finish.End(id, 1, Status.ERROR, RunOutcome.ERROR, charge=1, delay=1.0, run_s=0.1) for id in IDS]
     ),
+    "spawn": lambda: spawning.spawn(WORKER, [(id, 1, Single(id % BATCH, 1, b"x", 1)) for id in IDS]),
     "hand_back": lambda: finish.hand_back(WORKER, RUNS),
     "share": lambda: finish.share(IDS),
     "beat": lambda: workers.beat(WORKER, running=1, buffered=1),

@@ -154,6 +154,7 @@ def test_logs_and_progress_are_there_while_it_runs(q: Queue, tmp_path: Any) -> N
     task = q.submit(slow)
     until(lambda: task.running(), "it is seen to run")
     until(lambda: task.progress == {"done": 3.0, "total": 10.0, "note": "reading"}, "its progress is seen")
+    assert q.tasks().set_index("id").loc[task.id, "progress"] == task.progress
     until(lambda: "begun" in task.logs, "its output is seen")
     assert task.waiting_for is None
     (tmp_path / "gate").touch()

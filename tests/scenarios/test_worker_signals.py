@@ -110,6 +110,31 @@ def simple(queue: Queue, number: int) -> Batch:
     return queue.map(double, range(number))
 
 
+@pytest.mark.parametrize("pool", ["process", "thread"])
+def test_a_task_that_looks_sees_that_its_worker_is_to_stop(
+    queue: Queue, serve: Callable[..., Served], tmp_path: Path, pool: str
+) -> None:
+    def work(folder: str) -> str:
+        import pathlib
+        import time
+
+        import goque
+
+        (pathlib.Path(folder) / "began-0").touch()
+        while not goque.context().stopping:
+            time.sleep(0.01)
+        return "stopped in order"
+
+    task = queue.submit(work, str(tmp_path))
+    worker = serve("--pool", pool)
+    until(lambda: began(tmp_path) == 1, "it runs")
+    assert task.status in (Status.NEW, Status.PROCESSING)
+    worker.send(signal.SIGTERM)
+    code, said = worker.ended()
+    assert code == 0, said
+    assert task.result() == "stopped in order"
+
+
 def test_a_first_signal_lets_running_tasks_finish_and_hands_the_others_back(
     queue: Queue, serve: Callable[..., Served], tmp_path: Path
 ) -> None:

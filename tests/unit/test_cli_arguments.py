@@ -116,6 +116,8 @@ def test_a_negative_duration_is_refused() -> None:
         ["worker", "--concurrency", "1", "--slot-env", "A=1,2"],
         ["worker", "--slot-env", "A"],
         ["worker", "--conc", "2"],
+        ["worker", "--app", "mypackage.jobs"],
+        ["worker", "--app", "my-package:jobs"],
         ["history", "--since", "yesterday-ish"],
         ["history", "--limit", "many"],
         ["history", "--json", "--csv"],

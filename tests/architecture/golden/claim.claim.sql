@@ -17,7 +17,7 @@ WHERE "queue"."name"=%(every)s::text AND "queue"."paused")),
 "taken" AS (UPDATE "goque"."task" SET "run"="task"."run"+1,"seq"=-"task"."seq","worker_id"=%(worker)s::bigint
 FROM "picked"
 WHERE "task"."id"="picked"."id"
-RETURNING "task"."id","task"."lane_id","task"."run","task"."attempts","task"."max_attempts","task"."losses",-"task"."seq" "seq","task"."metadata","task"."checkpoint",COALESCE("task"."expires_at"<NOW(),FALSE) "expired",CASE WHEN OCTET_LENGTH("task"."args")<=16384 AND "task"."losses"=0 THEN "task"."args" ELSE NULL::bytea END "args"),
+RETURNING "task"."id","task"."lane_id","task"."run","task"."attempts","task"."max_attempts","task"."losses",-"task"."seq" "seq","task"."metadata","task"."checkpoint",COALESCE("task"."expires_at"<NOW(),FALSE) "expired",CASE WHEN OCTET_LENGTH(COALESCE("task"."args",CONVERT_TO(COALESCE("task"."payload"::text,'null'),'UTF8')))<=16384 AND "task"."losses"=0 THEN COALESCE("task"."args",CONVERT_TO(COALESCE("task"."payload"::text,'null'),'UTF8')) ELSE NULL::bytea END "args"),
 "noted" AS (INSERT INTO "goque"."claim" ("worker_id","number","task_ids") SELECT %(worker)s::bigint "worker_id",%(number)s::bigint "number",ARRAY_AGG("taken"."id") "task_ids"
 FROM "taken"
 HAVING COUNT(*)>0

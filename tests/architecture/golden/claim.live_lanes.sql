@@ -1,5 +1,5 @@
 -- takes callables boolean, every text, key_ids text[], lanes bigint[], python text, queues text[], tags text[], types text[]
--- gives id bigint, queue text, priority integer, timeout_s double precision
+-- gives id bigint, queue text, priority integer, timeout_s double precision, type text
 WITH RECURSIVE "found"("lane_id") AS ((SELECT "start"."lane_id" "lane_id"
 FROM (SELECT "task"."lane_id"
 FROM "goque"."task"
@@ -12,12 +12,12 @@ ORDER BY "task"."lane_id"
 LIMIT 1) "lane_id"
 FROM "found"
 WHERE "found"."lane_id" IS NOT NULL))
-SELECT "lane"."id","lane"."queue","lane"."priority","lane"."timeout_s"
+SELECT "lane"."id","lane"."queue","lane"."priority","lane"."timeout_s",CASE WHEN "lane"."function_id" IS NULL THEN "lane"."type" ELSE NULL::text END "type"
 FROM "found"
 JOIN "goque"."lane" ON "lane"."id"="found"."lane_id"
 WHERE NOT "lane"."paused" AND "lane"."canceled_at" IS NULL AND NOT EXISTS (SELECT "queue"."name"
 FROM "goque"."queue"
 WHERE "queue"."name"="lane"."queue" AND "queue"."paused") AND NOT EXISTS (SELECT "queue"."name"
 FROM "goque"."queue"
-WHERE "queue"."name"=%(every)s::text AND "queue"."paused") AND (%(queues)s::text[] IS NULL OR "lane"."queue"=ANY(%(queues)s::text[])) AND (%(lanes)s::bigint[] IS NULL OR "lane"."id"=ANY(%(lanes)s::bigint[])) AND ("lane"."python" IS NULL OR "lane"."python"=%(python)s::text) AND ARRAYCONTAINED("lane"."key_ids",%(key_ids)s::text[]) AND ARRAYCONTAINED("lane"."tags",%(tags)s::text[]) AND CASE WHEN "lane"."function_id" IS NULL THEN "lane"."type"=ANY(%(types)s::text[]) ELSE %(callables)s::boolean END
+WHERE "queue"."name"=%(every)s::text AND "queue"."paused") AND (%(queues)s::text[] IS NULL OR "lane"."queue"=ANY(%(queues)s::text[])) AND ("lane"."python" IS NULL OR "lane"."python"=%(python)s::text) AND ARRAYCONTAINED("lane"."key_ids",%(key_ids)s::text[]) AND ARRAYCONTAINED("lane"."tags",%(tags)s::text[]) AND CASE WHEN "lane"."function_id" IS NULL THEN "lane"."type"=ANY(%(types)s::text[]) ELSE %(callables)s::boolean AND (%(lanes)s::bigint[] IS NULL OR "lane"."id"=ANY(%(lanes)s::bigint[])) END
 LIMIT 5000

@@ -9,7 +9,7 @@ FOR UPDATE SKIP LOCKED) "mine"),
 "started" AS (UPDATE "goque"."task" SET "status"='processing',"started_at"=NOW()-MAKE_INTERVAL(secs => "locked"."ago")
 FROM "locked"
 WHERE "task"."id"="locked"."id"
-RETURNING "task"."id","task"."args","task"."losses","locked"."lane_id","locked"."before","task"."status"),
+RETURNING "task"."id",COALESCE("task"."args",CONVERT_TO(COALESCE("task"."payload"::text,'null'),'UTF8')) "args","task"."losses","locked"."lane_id","locked"."before","task"."status"),
 "counted" AS (INSERT INTO "goque"."tally" ("lane_id","new","pending","processing","done","error","attempts_left","canceled") SELECT "started"."lane_id" "lane_id",COUNT(*) FILTER (WHERE ("started"."status"='new'))-COUNT(*) FILTER (WHERE ("started"."before"='new')) "n_new",COUNT(*) FILTER (WHERE ("started"."status"='pending'))-COUNT(*) FILTER (WHERE ("started"."before"='pending')) "n_pending",COUNT(*) FILTER (WHERE ("started"."status"='processing'))-COUNT(*) FILTER (WHERE ("started"."before"='processing')) "n_processing",COUNT(*) FILTER (WHERE ("started"."status"='done'))-COUNT(*) FILTER (WHERE ("started"."before"='done')) "n_done",COUNT(*) FILTER (WHERE ("started"."status"='error'))-COUNT(*) FILTER (WHERE ("started"."before"='error')) "n_error",COUNT(*) FILTER (WHERE ("started"."status"='attempts_left'))-COUNT(*) FILTER (WHERE ("started"."before"='attempts_left')) "n_attempts_left",COUNT(*) FILTER (WHERE ("started"."status"='canceled'))-COUNT(*) FILTER (WHERE ("started"."before"='canceled')) "n_canceled"
 FROM "started"
 GROUP BY 1

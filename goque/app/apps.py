@@ -1,0 +1,36 @@
+"""Applications' registries on their way to a worker: looked at, told to the database. Not for: running them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from goque.errors import AppUnusable
+from goque.model.manifest import App
+from goque.postgres.verbs import Verbs
+from goque.queries import types
+from goque.worker.apps import described, packed
+from goque.worker.registry import Registry
+
+
+def gathered(given: Iterable[Registry | str]) -> list[App]:
+    """What these offer: registries of this process with their code, named ones ("package.module:name") without.
+
+    Raises:
+        AppUnusable: one cannot be loaded, or two have a task type of the same name.
+        NotSerializable, PayloadTooLarge: one cannot travel.
+    """
+    found = [packed(one) if isinstance(one, Registry) else described(one) for one in given]
+    names: set[str] = set()
+    for app in found:
+        for one in app.types:
+            if one.name in names:
+                raise AppUnusable(f"two of the given apps have a task type {one.name!r}; rename one")
+            names.add(one.name)
+    return found
+
+
+def declare(database: Verbs, apps: Iterable[App]) -> None:
+    """Tell everybody what these apps offer."""
+    for app in apps:
+        if app.types:
+            database.pipeline(types.declare(app.types))
