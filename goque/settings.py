@@ -62,6 +62,11 @@ def read(
     )
 
 
+def dsn_for_tests(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The server that tests of users make their databases on (``GOQUE_TEST_DSN``); None for an embedded one."""
+    return environ.get("GOQUE_TEST_DSN") or None
+
+
 def usable_cores(environ: Mapping[str, str] = os.environ) -> int:
     """Cores this process may use: affinity, the cgroup's quota and ``SLURM_CPUS_PER_TASK``, whichever is least."""
     limits = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
-from goque.postgres import embedded, migrations
+from goque.postgres import embedded, scratch
 from goque.postgres.database import Database
-from tests.servers import missing_programs, temporary_directory
+from tests.servers import missing_programs
 
-_numbers = count(1)
+pytest_plugins = ["goque.testing.fixtures"]
+
+_new_database = scratch.database
 
 # A shell that starts us in the background has us ignore interrupts, and our children with us; tests send them some.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,7 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With a server given, only what uses it is worth running again. Tests of poolers need their programs."""
     if os.environ.get("GOQUE_TEST_DSN"):
-        other = [item for item in items if "server_dsn" not in getattr(item, "fixturenames", ())]
+        other = [item for item in items if "goque_server" not in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=other)
         items[:] = [item for item in items if item not in other]
     missing = missing_programs()
@@ -37,32 +35,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def server_dsn() -> Iterator[str]:
+def server_dsn(goque_server: str) -> str:
     """A server whose superuser we are: the one of GOQUE_TEST_DSN, or an embedded one in a temporary directory."""
-    if given := os.environ.get("GOQUE_TEST_DSN"):
-        yield given
-        return
-    with temporary_directory() as home:
-        yield embedded.ensure(home)
-        embedded.stop(home)
+    return goque_server
 
 
 @pytest.fixture(scope="session")
-def template_database(server_dsn: str) -> Iterator[str]:
+def template_database(goque_template: str) -> str:
     """The name of a migrated database to clone."""
-    with _new_database(server_dsn, f"goque_template_{os.getpid()}") as dsn:
-        database = Database(dsn)
-        migrations.migrate(database)
-        database.close()
-        yield f"goque_template_{os.getpid()}"
+    return goque_template
 
 
 @pytest.fixture
-def dsn(server_dsn: str, template_database: str) -> Iterator[str]:
+def dsn(goque_dsn: str) -> str:
     """A fresh migrated database of this test's own."""
-    name = f"goque_test_{os.getpid()}_{next(_numbers)}"
-    with _new_database(server_dsn, name, template=template_database) as made:
-        yield made
+    return goque_dsn
 
 
 @pytest.fixture
@@ -76,18 +63,6 @@ def database(dsn: str) -> Iterator[Database]:
 @pytest.fixture
 def server_home() -> Iterator[Path]:
     """A home for an embedded server of this test's own, stopped and removed afterwards."""
-    with temporary_directory() as home:
+    with scratch.directory() as home:
         yield home
         embedded.stop(home)
-
-
-@contextmanager
-def _new_database(server_dsn: str, name: str, template: str = "template1") -> Iterator[str]:
-    """A database of this name for the block; its DSN."""
-    with psycopg.connect(server_dsn, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
-    try:
-        yield make_conninfo(server_dsn, dbname=name)
-    finally:
-        with psycopg.connect(server_dsn, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())

@@ -18,6 +18,7 @@ from goque.model.eligibility import Eligibility
 from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.database import Dedicated
 from goque.queries import claim, upkeep, workers
+from goque.sql import Statement
 from goque.version import VERSION
 from goque.worker.claimer import LONGEST_LOOK, Claimer
 from goque.worker.completer import Completer
@@ -90,15 +91,7 @@ class Crew:
 
     def __post_init__(self) -> None:
         config = self.config
-        eligibility = Eligibility(
-            python=PYTHON,
-            queues=config.queues,
-            key_ids=self.ring.ids(KeyKind.CODE),
-            tags=config.tags,
-            lanes=config.lanes,
-            callables=config.callables,
-        )
-        self.me = Me(self._register(), eligibility)
+        self.me = Me(self.asking.one(registration(config, self.ring)), eligibility(config, self.ring))
         self.desk = Desk()
         roster = Roster(config.slots)
         ledger = self.ledger = Ledger(self.ring)
@@ -203,21 +196,32 @@ class Crew:
             log.warning("no heartbeat could be written for a lease: starting nothing until one can")
         self.claimer.look_again()
 
-    def _register(self) -> int:
-        config = self.config
-        return self.asking.one(
-            workers.register(
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                python=platform.python_version(),
-                prefix=sys.prefix,
-                version=VERSION,
-                owner=config.owner,
-                pool=config.pool,
-                slots=config.slots,
-                queues=config.queues,
-                tags=config.tags,
-                key_ids=self.ring.ids(KeyKind.CODE),
-                local=config.local,
-            )
-        )
+
+def registration(config: WorkerConfig, ring: KeyRing) -> Statement[int]:
+    """This process as a worker; gives its id."""
+    return workers.register(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        python=platform.python_version(),
+        prefix=sys.prefix,
+        version=VERSION,
+        owner=config.owner,
+        pool=config.pool,
+        slots=config.slots,
+        queues=config.queues,
+        tags=config.tags,
+        key_ids=ring.ids(KeyKind.CODE),
+        local=config.local,
+    )
+
+
+def eligibility(config: WorkerConfig, ring: KeyRing) -> Eligibility:
+    """What such a worker may take."""
+    return Eligibility(
+        python=PYTHON,
+        queues=config.queues,
+        key_ids=ring.ids(KeyKind.CODE),
+        tags=config.tags,
+        lanes=config.lanes,
+        callables=config.callables,
+    )
