@@ -24,7 +24,7 @@ from goque.model.eligibility import EVERY_QUEUE
 from goque.model.options import OPTION_NAMES, Options, word
 from goque.payload import codec, preflight
 from goque.payload.functions import CapturedFunction, capture
-from goque.queries import control, reading
+from goque.queries import control, lanes, reading
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
@@ -270,7 +270,7 @@ class Queue:
         """Take back ``pause`` for these queues. Without names: all, and local workers take on my unfinished work."""
         self._set_paused(queues, False)
         if not queues:
-            self._core.take_up(self._core.database.all(reading.unfinished_lanes(self._core.settings.owner)))
+            self._core.take_up(self._core.database.all(lanes.unfinished_lanes(self._core.settings.owner)))
 
     def start_workers(
         self,

@@ -23,7 +23,7 @@ from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.verbs import Verbs
 from goque.queries import enqueue
 from goque.queries.enqueue import NewLane
-from goque.queries.reading import LaneOptions
+from goque.queries.lanes import LaneOptions
 
 FRESH_S = 12 * 3600.0
 """Seconds for which a stored function or lane is taken to be there still; it is deleted a week after its last use."""
