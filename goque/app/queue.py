@@ -293,8 +293,12 @@ class Queue:
     def history(self, **filters: Any) -> DataFrame:
         """Every run, and every task that has not run, newest first: ``q.history().query("status=='error'")``.
 
-        Filters narrow it in the database: status, since, until, queue, type, batch, worker, error_type, order_by,
-        columns, limit.
+        Filters narrow it in the database: status, failed, outcome, task_status, since, until, queue, type, batch,
+        owner, worker, external_id, task, error_type, error, attempts, longer_than, metadata; also order_by, columns,
+        limit, and after for the next page (docs/looking.md).
+
+        Raises:
+            UnknownOption, InvalidInput: no such filter or column, or no such value for it.
         """
         from goque.history import frames
 
@@ -306,23 +310,29 @@ class Queue:
 
         return frames.tasks(self._core.database, owner_name=self._core.settings.owner, **filters)
 
+    def count(self, **filters: Any) -> int:
+        """How many tasks there are: ``q.count(status="error", queue="etl")``. Filters are those of ``tasks``."""
+        from goque.history import frames
+
+        return frames.count(self._core.database, owner_name=self._core.settings.owner, **filters)
+
     def batches(self, **filters: Any) -> DataFrame:
         """One row per batch with its counts, newest first."""
         from goque.history import frames
 
-        return frames.batches(self._core.database, **filters)
+        return frames.batches(self._core.database, owner_name=self._core.settings.owner, **filters)
 
-    def queues(self) -> DataFrame:
+    def queues(self, **filters: Any) -> DataFrame:
         """One row per queue: depth by state, age of the oldest ready task, whether it is paused."""
         from goque.history import frames
 
-        return frames.queues(self._core.database)
+        return frames.queues(self._core.database, **filters)
 
-    def workers(self, *, alive: bool | None = None) -> DataFrame:
+    def workers(self, *, alive: bool | None = None, **filters: Any) -> DataFrame:
         """One row per worker, or only the living (or the gone) ones."""
         from goque.history import frames
 
-        return frames.workers(self._core.database, alive=alive)
+        return frames.workers(self._core.database, alive=alive, **filters)
 
     def select(self, *columns: Any) -> Any:
         """A query of your own over ``goque.sql`` tables: ``q.select(tasks.type, count()).group_by(...).to_frame()``."""

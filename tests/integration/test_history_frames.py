@@ -13,7 +13,7 @@ from goque.history import fetching, frames
 from goque.history.dtypes import MOMENT, OUTCOME, STATUS, TEXTS
 from goque.model.states import Status
 from goque.postgres.database import Database
-from goque.queries import looking
+from goque.queries import chronicle, looking
 from goque.queries.filters import filters_of
 from goque.sql import avg, count, runs, select, tasks
 from goque.sql.statement import Statement
@@ -103,7 +103,7 @@ def test_each_run_and_each_task_that_has_not_run_is_one_row_newest_task_first(to
 def test_history_has_the_same_columns_and_dtypes_full_and_empty(told: Database) -> None:
     for frame in (frames.history(told), frames.history(told, batch="nobody's")):
         assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
-            name: str(pd.Series([], dtype=DTYPES[name]).dtype) for name in looking.HISTORY
+            name: str(pd.Series([], dtype=DTYPES[name]).dtype) for name in chronicle.HISTORY
         }
         assert frame["status"].dtype == STATUS
         assert str(frame["created_at"].dtype) == "datetime64[us, UTC]"
@@ -286,7 +286,7 @@ TRICKY = """
            (9223372036854775805, 1, 'done', 1, 0.1, 123456789.123456789, null, null, 'NULL', 'null'),
            (9223372036854775804, 1, 'done', 1, -0.0, null, null, null, ' 😀 NaN', '[]');
 """
-WAYS = {"pandas": fetching.by_pandas_csv, "arrow": fetching.by_arrow_csv, "adbc": fetching.by_adbc}
+WAYS = {"pandas": fetching.by_pandas_csv, "arrow": fetching.by_arrow_csv}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -296,8 +296,8 @@ def test_every_way_of_fetching_gives_the_same_frame(database: Database, way: str
     write(database, TRICKY)
     given = {"columns": columns, "since": datetime(1900, 1, 1, tzinfo=UTC), "queue": ["", 'a"\\,{}']}
     for more, rows in (({}, 8), ({"type": "none"}, 0)):
-        filters = filters_of(given | more, what="history", without=(), columns=looking.HISTORY)
-        query = looking.history(filters)
+        filters = filters_of(given | more, what="history", without=(), columns=chronicle.HISTORY)
+        query = chronicle.history(filters)
         values = looking.span_values(looking.EVERYTHING)
         expected = fetching.by_rows(database, query, "history", values)
         assert len(expected) == rows
@@ -307,7 +307,7 @@ def test_every_way_of_fetching_gives_the_same_frame(database: Database, way: str
 def test_an_empty_text_is_not_a_missing_one(database: Database) -> None:
     write(database, TRICKY)
     for few in (True, False):
-        query = looking.history(filters_of({}, what="history", without=(), columns=looking.HISTORY))
+        query = chronicle.history(filters_of({}, what="history", without=(), columns=chronicle.HISTORY))
         values = looking.span_values(looking.EVERYTHING)
         frame = fetching.fetch(database, query, name="history", values=values, few=few).set_index("task_id")
         assert frame.loc[9223372036854775806, "log_tail"] == ""
@@ -350,3 +350,15 @@ def test_rows_of_python_values_keep_whole_numbers_and_the_order_of_statuses() ->
     assert (frame["status"] < "done").tolist() == [False, True]
     assert frame["mixed"].dtype == "float64"
     assert frames.rows_frame({"status": [], "position": []}).dtypes.astype(str).tolist() == ["category", "Int64"]
+
+
+def test_a_task_that_shares_a_failure_is_counted_with_it(told: Database) -> None:
+    write(
+        told,
+        "INSERT INTO goque.task (id, lane_id, status, same_as) VALUES "
+        "(1001000000000, 1, 'attempts_left', 1000000000001), (1001000000001, 1, 'done', 1000000000000);",
+    )
+    both = frames.errors(told, spans=[looking.span_of(1000), looking.span_of(1001)])
+    assert both["count"].tolist() == [2]
+    [shared] = frames.errors(told, spans=[looking.span_of(1001)]).itertuples()
+    assert (shared.task_id, shared.count, shared.error, shared.args_repr) == (1001000000000, 1, "took too long", "(1,)")

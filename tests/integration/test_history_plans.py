@@ -13,7 +13,7 @@ import pytest
 
 from goque.history import frames
 from goque.postgres.database import Database
-from goque.queries import looking
+from goque.queries import chronicle, listing, looking
 from goque.queries.filters import filters_of
 from goque.sql.statement import Statement, statement_of
 
@@ -88,12 +88,12 @@ CASES: list[tuple[dict[str, Any], looking.Spans, int]] = [
 
 def test_a_look_reads_about_as_many_rows_as_it_shows(large: Database) -> None:
     # One test, because the rows take longer to load than to look at.
-    read = {"failures": (rows_read(large, looking.failures(), BATCH), 5_000)}
+    read = {"failures": (rows_read(large, listing.failures(), BATCH), 5_000)}
     for given, spans, at_most in CASES:
-        filters = filters_of(given, what="history", without=(), columns=looking.HISTORY)
-        read[f"history {given}"] = rows_read(large, looking.history(filters), spans), at_most
-    filters = filters_of({"limit": 1000}, what="tasks", without=(), columns=looking.TASKS)
-    read["tasks"] = rows_read(large, looking.task_rows(filters), looking.EVERYTHING), 10_000
+        filters = filters_of(given, what="history", without=(), columns=chronicle.HISTORY)
+        read[f"history {given}"] = rows_read(large, chronicle.history(filters), spans), at_most
+    filters = filters_of({"limit": 1000}, what="tasks", without=(), columns=listing.TASKS)
+    read["tasks"] = rows_read(large, listing.task_rows(filters), looking.EVERYTHING), 10_000
     assert {name: rows for name, rows in read.items() if rows[0] > rows[1]} == {}
     assert all(rows > 0 for rows, _ in read.values())
 
