@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
-from operator import or_
+from operator import add, or_
 from typing import Any
 
 from goque.model.states import FAILED, FINAL, Status
@@ -114,7 +114,7 @@ TALLIED = ("status", "queue", "type", "owner", "batch")
 def tallied(filters: Filters, batches: Sequence[int] | None) -> Query[Any]:
     """How many tasks there are, where only filters of ``TALLIED`` are given."""
     wanted = [column for status, column in COUNTERS.items() if filters.status is None or status in filters.status]
-    number = coalesce(sum_(sum(wanted[1:], wanted[0])), lit(0)) if wanted else lit(0)
+    number = coalesce(sum_(reduce(add, wanted, lit(0))), lit(0))
     conditions = task_conditions(filters)[0]
     if batches is not None:
         conditions.append(optional(LANE.batch_id).in_(list(batches)))

@@ -155,7 +155,8 @@ def beyond(id: Expression[int], run: Expression[Any] | None, filters: Filters) -
     passed = id < last if falls else id > last
     if run is None:
         return [passed]
-    return [passed | ((id == last) & (run < last_run if falls else run > last_run))]
+    # The first alone is what an index can begin at.
+    return [id <= last if falls else id >= last, passed | (run < last_run if falls else run > last_run)]
 
 
 def first_rows(query: Any, filters: Filters, limit: int | None, *keys: Expression[Any]) -> Any:

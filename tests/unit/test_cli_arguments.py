@@ -11,8 +11,9 @@ import pytest
 
 from goque.cli import main
 from goque.cli.commands import COMMANDS
-from goque.cli.looking import ids_or_names, moment
+from goque.cli.looking import FILTERS, ids_or_names, moment, pairs
 from goque.cli.serving import ELSEWHERE, FLAGS, config_of, duration, size, worker_arguments
+from goque.queries.filters import NAMES
 from goque.settings import usable_cores
 from goque.worker.crew import WorkerConfig
 
@@ -163,3 +164,26 @@ def test_moments_are_durations_or_times_of_this_machine() -> None:
     local = moment("2026-11-24")
     assert not isinstance(local, str)
     assert (local.hour, local.utcoffset() is not None) == (0, True)
+
+
+def test_every_filter_of_history_is_an_option() -> None:
+    assert set(NAMES) - set(FILTERS) == {"order_by", "columns", "limit", "after", "failed"}  # --status says failed
+
+
+def test_metadata_is_read_as_json_where_it_is_that() -> None:
+    assert pairs("model=a, depth=3,on=true") == {"model": "a", "depth": 3, "on": True}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["history", "--staus", "error"], "goque history has no option '--staus'; did you mean --status"),
+        (["worker", "--qeues=etl"], "goque worker has no option '--qeues'; did you mean --queues"),
+        (["history", "leftover"], "goque history has no option 'leftover'"),
+    ],
+)
+def test_an_option_that_does_not_exist_names_the_close_ones(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
