@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import datetime
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from goque.app.batch import Batch
 from goque.app.core import make_core
@@ -32,6 +32,10 @@ from goque.settings import read
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+Func: TypeAlias = Callable[..., Any]
+Shared: TypeAlias = Mapping[str, Any] | None
+No: TypeAlias = Literal[0]
 
 MAP_ONLY = ("name", "on_change", "dry_run")
 """Options that mean nothing for a single task."""
@@ -102,19 +106,30 @@ class Queue:
         Raises:
             UnknownOption: no such option; the message names those that resemble it.
         """
+        if "dry_run" in options:
+            raise InvalidInput("dry_run is for one map and changes what it returns: q.map(func, items, dry_run=3)")
         other = object.__new__(Queue)
         other._core, other._local = self._core, self._local
         other._options = self._options.updated(options)
         return other
 
+    @overload
+    def map(
+        self, func: Func, *iterables: Any, kwargs: Shared = ..., strict: bool = ..., dry_run: No = ..., **options: Any
+    ) -> Batch: ...
+    @overload
+    def map(
+        self, func: Func, *iterables: Any, kwargs: Shared = ..., strict: bool = ..., dry_run: int, **options: Any
+    ) -> Batch | list[Any]: ...
     def map(
         self,
-        func: Callable[..., Any],
+        func: Func,
         *iterables: Any,
-        kwargs: Mapping[str, Any] | None = None,
+        kwargs: Shared = None,
         strict: bool = True,
+        dry_run: int = 0,
         **options: Any,
-    ) -> Batch:
+    ) -> Batch | list[Any]:
         """One task per item, all of them stored when this returns, or none.
 
         Args:
@@ -122,19 +137,26 @@ class Queue:
             iterables: the items; several iterables give an argument each, side by side.
             kwargs: keyword arguments that all calls share, stored once.
             strict: refuse sized iterables of unequal length; False stops at the shortest.
+            dry_run: call the function here for so many items, store nothing, and return what it returned as a list.
             options: as ``q.options`` takes them; ``name`` makes the map idempotent.
 
         Raises:
             InvalidInput: something cannot be mapped; nothing was stored.
             BatchMismatch: the batch of this name holds other work.
         """
-        return self._map(func, zipped(iterables, strict=strict), kwargs or {}, options)
+        return self._map(func, zipped(iterables, strict=strict), kwargs or {}, dry_run, options)
 
+    @overload
+    def starmap(self, func: Func, rows: Any, *, kwargs: Shared = ..., dry_run: No = ..., **options: Any) -> Batch: ...
+    @overload
     def starmap(
-        self, func: Callable[..., Any], rows: Any, *, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Batch:
+        self, func: Func, rows: Any, *, kwargs: Shared = ..., dry_run: int, **options: Any
+    ) -> Batch | list[Any]: ...
+    def starmap(
+        self, func: Func, rows: Any, *, kwargs: Shared = None, dry_run: int = 0, **options: Any
+    ) -> Batch | list[Any]:
         """One task per row: tuples give positional arguments, mappings keyword arguments, a DataFrame its rows."""
-        return self._map(func, starred(rows), kwargs or {}, options)
+        return self._map(func, starred(rows), kwargs or {}, dry_run, options)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
         """One call, stored when this returns. Options go through ``q.options``, so that they never meet arguments.
@@ -348,14 +370,18 @@ class Queue:
 
     # Inside
 
-    def _map(self, func: Callable[..., Any], items: Items, kwargs: Mapping[str, Any], given: dict[str, Any]) -> Batch:
+    def _map(
+        self, func: Callable[..., Any], items: Items, kwargs: Mapping[str, Any], dry_run: int, given: dict[str, Any]
+    ) -> Batch | list[Any]:
         self._core.require_key()
+        if dry_run != 0:
+            given = {**given, "dry_run": dry_run}
         options = self._options.updated(given) if given else self._options
         captured = capture(func)
         first, items = _peeked(items)
         self._check(captured, None if first is None else (first[0], {**kwargs, **first[1]}))
         if options.dry_run:
-            return _dry_run(func, items, kwargs, options.dry_run)  # type: ignore[return-value]
+            return _dry_run(func, items, kwargs, options.dry_run)
         work = Work.of(self._core.functions.store(captured), options, kwargs)
         mapped = self._core.maps.store(work, items, self._replace)
         row = self._core.database.one(reading.batch_by_id(mapped.batch))
