@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,15 @@ def read(
 def dsn_for_tests(environ: Mapping[str, str] = os.environ) -> str | None:
     """The server that tests of users make their databases on (``GOQUE_TEST_DSN``); None for an embedded one."""
     return environ.get("GOQUE_TEST_DSN") or None
+
+
+def seconds_left(environ: Mapping[str, str] = os.environ, *, now: float | None = None) -> float | None:
+    """Seconds until the batch job that this process belongs to is ended (Slurm's ``SLURM_JOB_END_TIME``, since 22.05).
+
+    None where there is no such job. ``now`` is the time since 1970.
+    """
+    end = environ.get("SLURM_JOB_END_TIME", "")
+    return max(0.0, int(end) - (time.time() if now is None else now)) if end.isdigit() else None
 
 
 def usable_cores(environ: Mapping[str, str] = os.environ) -> int:

@@ -40,6 +40,7 @@ COMMANDS = {
   goque worker --queues etl,default --concurrency 8
   goque worker --drain                             end when nothing is left to do
   goque worker --idle-exit 10m --max-runtime 3h50m
+  goque worker --drain --max-runtime auto          in a Slurm job: until shortly before its end
   goque worker --slot-env CUDA_VISIBLE_DEVICES=0,1 --tags gpu
   goque worker --pool thread --concurrency 64      for code that waits more than it computes
 

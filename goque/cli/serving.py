@@ -13,11 +13,13 @@ from goque.cli.commands import UsageError
 from goque.cli.connecting import add_place, settings_of
 from goque.errors import InvalidInput
 from goque.model.durations import in_words, seconds
-from goque.settings import usable_cores
+from goque.settings import seconds_left, usable_cores
 from goque.worker.crew import WorkerConfig
 
 SIZES = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12}
 SIZES |= {"tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+SPARE_S = 10.0
+"""What a worker leaves of a batch job's time."""
 SIGNALED = 128
 """A process that a signal ended exits with this and its number, by the custom of shells."""
 
@@ -40,6 +42,18 @@ def duration(text: str) -> float:
     if length < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is negative")
     return length
+
+
+def runtime(text: str) -> float:
+    """Seconds from "3h50m"; "auto" is what the batch job has left, but for a little to start and to end in."""
+    if text != "auto":
+        return duration(text)
+    left = seconds_left()
+    if left is None:
+        raise argparse.ArgumentTypeError(
+            'nothing says when this batch job ends (SLURM_JOB_END_TIME is not set); write the time it has, as "3h50m"'
+        )
+    return max(0.0, left - SPARE_S)
 
 
 def size(text: str) -> int:
@@ -87,7 +101,10 @@ FLAGS: Mapping[str, Flag] = {
     "drain": Flag("--drain", "end when nothing this worker may take is left to do"),
     "idle_exit": Flag("--idle-exit", "end after this long without work", duration, "TIME"),
     "max_runtime": Flag(
-        "--max-runtime", "end after this long; start nothing whose timeout does not fit", duration, "TIME"
+        "--max-runtime",
+        "end after this long, auto: before the batch job does; start nothing whose timeout does not fit",
+        runtime,
+        "TIME",
     ),
     "max_tasks": Flag("--max-tasks", "end after this many tasks", number, "N"),
     "max_tasks_per_child": Flag("--max-tasks-per-child", "replace a child after this many tasks", number, "N"),

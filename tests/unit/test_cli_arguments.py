@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from dataclasses import fields
 
 import pytest
@@ -14,7 +15,7 @@ from goque.cli.commands import COMMANDS
 from goque.cli.looking import FILTERS, ids_or_names, moment, pairs
 from goque.cli.serving import ELSEWHERE, FLAGS, config_of, duration, size, worker_arguments
 from goque.queries.filters import NAMES
-from goque.settings import usable_cores
+from goque.settings import seconds_left, usable_cores
 from goque.worker.crew import WorkerConfig
 
 
@@ -187,3 +188,18 @@ def test_an_option_that_does_not_exist_names_the_close_ones(
 ) -> None:
     assert main(words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_worker_in_a_batch_job_ends_before_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 3_600))
+    assert worker_config("--max-runtime", "auto").max_runtime == pytest.approx(3_590, abs=2)
+    assert seconds_left({"SLURM_JOB_END_TIME": "1000"}, now=900.0) == 100.0
+    assert seconds_left({"SLURM_JOB_END_TIME": "1000"}, now=1_100.0) == 0.0
+
+
+def test_auto_outside_of_a_batch_job_asks_for_the_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+    assert main(["worker", "--max-runtime", "auto"]) == 2
+    assert "SLURM_JOB_END_TIME" in capsys.readouterr().err
