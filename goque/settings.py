@@ -63,6 +63,20 @@ def read(
     )
 
 
+def dsn_for_tests(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The server that tests of users make their databases on (``GOQUE_TEST_DSN``); None for an embedded one."""
+    return environ.get("GOQUE_TEST_DSN") or None
+
+
+def seconds_left(environ: Mapping[str, str] = os.environ, *, now: float | None = None) -> float | None:
+    """Seconds until the batch job that this process belongs to is ended (Slurm's ``SLURM_JOB_END_TIME``, since 22.05).
+
+    None where there is no such job. ``now`` is the time since 1970.
+    """
+    end = environ.get("SLURM_JOB_END_TIME", "")
+    return max(0.0, int(end) - (time.time() if now is None else now)) if end.isdigit() else None
+
+
 def usable_cores(environ: Mapping[str, str] = os.environ) -> int:
     """Cores this process may use: affinity, the cgroup's quota and ``SLURM_CPUS_PER_TASK``, whichever is least."""
     limits = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
@@ -73,12 +87,6 @@ def usable_cores(environ: Mapping[str, str] = os.environ) -> int:
     if quota is not None:
         limits.append(int(quota))
     return max(1, min(limits))
-
-
-def job_time_left(environ: Mapping[str, str] = os.environ) -> float | None:
-    """Seconds until Slurm ends this batch job (``SLURM_JOB_END_TIME``, Slurm 22.05 and later), None where none says."""
-    end = environ.get("SLURM_JOB_END_TIME", "")
-    return max(0.0, int(end) - time.time()) if end.isdigit() else None
 
 
 def _cgroup_quota() -> float | None:

@@ -6,25 +6,23 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from goque import Queue
-from goque.postgres import embedded, migrations
+from goque.postgres import embedded, scratch
 from goque.postgres.database import Database
-from tests.servers import missing_programs, temporary_directory
+from tests.servers import missing_programs
+
+pytest_plugins = ["goque.testing.fixtures"]
 
 
 def _defaults(function: Any, **values: object) -> None:
     function.__kwdefaults__.update(values)
 
-
-_numbers = count(1)
 
 POOLER = os.environ.get("GOQUE_TEST_POOLER")
 """The address of a pooler in front of GOQUE_TEST_DSN, when tests shall go through it."""
@@ -55,36 +53,25 @@ def _worth_another_run(item: pytest.Item) -> bool:
     fixtures = getattr(item, "fixturenames", ())
     # Scripts of a test's own make their queues as if there were no pooler.
     direct = "run_script" in fixtures or item.get_closest_marker("direct")
-    return "server_dsn" in fixtures and not (POOLER and direct)
+    return "goque_server" in fixtures and not (POOLER and direct)
 
 
 @pytest.fixture(scope="session")
-def server_dsn() -> Iterator[str]:
+def server_dsn(goque_server: str) -> str:
     """A server whose superuser we are: the one of GOQUE_TEST_DSN, or an embedded one in a temporary directory."""
-    if given := os.environ.get("GOQUE_TEST_DSN"):
-        yield given
-        return
-    with temporary_directory() as home:
-        yield embedded.ensure(home)
-        embedded.stop(home)
+    return goque_server
 
 
 @pytest.fixture(scope="session")
-def template_database(server_dsn: str) -> Iterator[str]:
+def template_database(goque_template: str) -> str:
     """The name of a migrated database to clone."""
-    with _new_database(server_dsn, f"goque_template_{os.getpid()}", address=server_dsn) as dsn:
-        database = Database(dsn)
-        migrations.migrate(database)
-        database.close()
-        yield f"goque_template_{os.getpid()}"
+    return goque_template
 
 
 @pytest.fixture
-def dsn(server_dsn: str, template_database: str) -> Iterator[str]:
+def dsn(goque_dsn: str) -> str:
     """A fresh migrated database of this test's own."""
-    name = f"goque_test_{os.getpid()}_{next(_numbers)}"
-    with _new_database(server_dsn, name, template=template_database) as made:
-        yield made
+    return _addressed(goque_dsn)
 
 
 @pytest.fixture
@@ -98,20 +85,17 @@ def database(dsn: str) -> Iterator[Database]:
 @pytest.fixture
 def server_home() -> Iterator[Path]:
     """A home for an embedded server of this test's own, stopped and removed afterwards."""
-    with temporary_directory() as home:
+    with scratch.directory() as home:
         yield home
         embedded.stop(home)
 
 
 @contextmanager
-def _new_database(
-    server_dsn: str, name: str, template: str = "template1", address: str | None = POOLER
-) -> Iterator[str]:
+def _new_database(server_dsn: str, name: str, *, template: str = "template1") -> Iterator[str]:
     """A database of this name for the block; its DSN, at the pooler if there is one."""
-    with psycopg.connect(server_dsn, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
-    try:
-        yield make_conninfo(address or server_dsn, dbname=name)
-    finally:
-        with psycopg.connect(server_dsn, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+    with scratch.database(server_dsn, name, template=template) as dsn:
+        yield _addressed(dsn)
+
+
+def _addressed(dsn: str) -> str:
+    return make_conninfo(POOLER, dbname=conninfo_to_dict(dsn)["dbname"]) if POOLER else dsn

@@ -16,6 +16,7 @@ from goque.postgres.database import Database, Dedicated
 from goque.queries import claim, control, enqueue, finish, upkeep, workers
 from goque.queries.claim import Claimed
 from goque.queries.finish import End, Success
+from tests import moves
 
 BATCH = 5_000
 
@@ -63,6 +64,7 @@ class Rig:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        moves.guard(database.dsn)
         self.kept: psycopg.Connection[Any] | None = None
         """An open connection to ask on, where a new one for each question would take too long."""
 

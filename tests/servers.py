@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import psycopg
 
+from goque.postgres import scratch
 from goque.postgres.failures import call_with_backoff, translated
 from goque.postgres.postmaster import program, server_identity
 
@@ -45,17 +45,7 @@ def _pgbouncer() -> str | None:
     return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-@contextmanager
-def temporary_directory() -> Iterator[Path]:
-    """A short directory that the server's user owns; pytest's own may not be entered by it."""
-    path = Path(tempfile.mkdtemp(prefix="goque-test-", dir="/tmp"))
-    identity = server_identity()
-    if identity:
-        os.chown(path, identity["user"], identity["group"])
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
+temporary_directory = scratch.directory
 
 
 @contextmanager

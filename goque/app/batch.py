@@ -22,6 +22,7 @@ from goque.model.options import Options
 from goque.model.states import Status
 from goque.payload.functions import capture
 from goque.queries import control, enqueue, reading
+from goque.queries.lanes import batch_lanes, lane_options
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
 from goque.queries.tally import COUNTERS
@@ -358,11 +359,11 @@ class Batch:
 
     def _lane_for_retry(self, func: Callable[..., Any] | None, options: dict[str, Any]) -> int | None:
         """The lane that retried tasks go into; None when they may stay where they are."""
-        lanes = self._core.database.all(reading.batch_lanes(self.id))
+        lanes = self._core.database.all(batch_lanes(self.id))
         if func is None and not options and not all(closed for _, closed in lanes):
             return None
         functions: Functions = self._core.functions
-        base = self._core.database.one(reading.lane_options(max(lane for lane, _ in lanes)))
+        base = self._core.database.one(lane_options(max(lane for lane, _ in lanes)))
         chosen = Options(
             queue=base.queue,
             priority=base.priority,

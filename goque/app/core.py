@@ -29,7 +29,7 @@ from goque.payload.functions import python_version
 from goque.payload.keys import KeyRing
 from goque.postgres import migrations
 from goque.postgres.database import Database
-from goque.queries import enqueue, reading
+from goque.queries import enqueue, lanes
 from goque.settings import Settings, usable_cores
 from goque.worker.registry import Registry
 
@@ -100,7 +100,7 @@ class Core:
         """The lanes of a batch; a retry may add one, so they are read again now and then."""
         known = self._lanes.get(batch)
         if known is None or time.monotonic() - known[0] > 5.0:
-            known = (time.monotonic(), tuple(lane for lane, _ in self.database.all(reading.batch_lanes(batch))))
+            known = (time.monotonic(), tuple(lane for lane, _ in self.database.all(lanes.batch_lanes(batch))))
             self._lanes[batch] = known
         return known[1]
 
@@ -133,7 +133,7 @@ class Core:
         Raises:
             SignatureInvalid, KeyMissing, PythonMismatch: it cannot be had here.
         """
-        found = self.database.one(reading.code(lane))
+        found = self.database.one(lanes.code(lane))
         if found[2] != python_version():
             raise PythonMismatch(
                 f"this function was made by Python {found[2]}, and this is {python_version()}", python=found[2]

@@ -11,8 +11,8 @@ from goque.app.core import Core, refuse_waiting_inside
 from goque.client.spans import Span, ids_of, size_of
 from goque.errors import InvalidInput
 from goque.model.states import Status
-from goque.queries import reading
-from goque.queries.reading import OutcomeRow
+from goque.queries import outcomes
+from goque.queries.outcomes import OutcomeRow
 
 ErrorPolicy = Literal["raise", "return", "skip"]
 
@@ -35,7 +35,7 @@ def ended(core: Core, row: OutcomeRow, python: str | None) -> Ended:
         return Ended(row.id, None, core.decoder.error(row, python))
     sealed = None
     if row.result is None and row.size is not None:
-        sealed = dict(core.database.all(reading.results([row.source]))).get(row.source)
+        sealed = dict(core.database.all(outcomes.results([row.source]))).get(row.source)
     return Ended(row.id, core.decoder.value(row, python, sealed), None)
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import datetime
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from goque.app.batch import Batch
 from goque.app.core import make_core
@@ -25,7 +25,7 @@ from goque.model.eligibility import EVERY_QUEUE
 from goque.model.options import OPTION_NAMES, Options, word
 from goque.payload import codec, fitting, preflight
 from goque.payload.functions import CapturedFunction, capture
-from goque.queries import control, reading
+from goque.queries import control, lanes, reading
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
@@ -34,6 +34,10 @@ from goque.worker.registry import Registry
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+Func: TypeAlias = Callable[..., Any]
+Shared: TypeAlias = Mapping[str, Any] | None
+No: TypeAlias = Literal[0]
 
 
 class Queue:
@@ -102,20 +106,31 @@ class Queue:
         Raises:
             UnknownOption: no such option; the message names those that resemble it.
         """
+        if "dry_run" in options:
+            raise InvalidInput("dry_run is for one map and changes what it returns: q.map(func, items, dry_run=3)")
         other = object.__new__(Queue)
         other._core, other._local = self._core, self._local
         other._options = self._options.updated(options)
         other._given = {**self._given, **options}
         return other
 
+    @overload
+    def map(
+        self, func: Func, *iterables: Any, kwargs: Shared = ..., strict: bool = ..., dry_run: No = ..., **options: Any
+    ) -> Batch: ...
+    @overload
+    def map(
+        self, func: Func, *iterables: Any, kwargs: Shared = ..., strict: bool = ..., dry_run: int, **options: Any
+    ) -> Batch | list[Any]: ...
     def map(
         self,
-        func: Callable[..., Any],
+        func: Func,
         *iterables: Any,
-        kwargs: Mapping[str, Any] | None = None,
+        kwargs: Shared = None,
         strict: bool = True,
+        dry_run: int = 0,
         **options: Any,
-    ) -> Batch:
+    ) -> Batch | list[Any]:
         """One task per item, all of them stored when this returns, or none.
 
         Args:
@@ -123,19 +138,26 @@ class Queue:
             iterables: the items; several iterables give an argument each, side by side.
             kwargs: keyword arguments that all calls share, stored once.
             strict: refuse sized iterables of unequal length; False stops at the shortest.
+            dry_run: call the function here for so many items, store nothing, and return what it returned as a list.
             options: as ``q.options`` takes them; ``name`` makes the map idempotent.
 
         Raises:
             InvalidInput: something cannot be mapped; nothing was stored.
             BatchMismatch: the batch of this name holds other work.
         """
-        return self._map(func, zipped(iterables, strict=strict), kwargs or {}, options)
+        return self._map(func, zipped(iterables, strict=strict), kwargs or {}, dry_run, options)
 
+    @overload
+    def starmap(self, func: Func, rows: Any, *, kwargs: Shared = ..., dry_run: No = ..., **options: Any) -> Batch: ...
+    @overload
     def starmap(
-        self, func: Callable[..., Any], rows: Any, *, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Batch:
+        self, func: Func, rows: Any, *, kwargs: Shared = ..., dry_run: int, **options: Any
+    ) -> Batch | list[Any]: ...
+    def starmap(
+        self, func: Func, rows: Any, *, kwargs: Shared = None, dry_run: int = 0, **options: Any
+    ) -> Batch | list[Any]:
         """One task per row: tuples give positional arguments, mappings keyword arguments, a DataFrame its rows."""
-        return self._map(func, starred(rows), kwargs or {}, options)
+        return self._map(func, starred(rows), kwargs or {}, dry_run, options)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
         """One call, stored when this returns. Options go through ``q.options``, so that they never meet arguments.
@@ -288,7 +310,7 @@ class Queue:
         """Take back ``pause`` for these queues. Without names: all, and local workers take on my unfinished work."""
         self._set_paused(queues, False)
         if not queues:
-            self._core.take_up(self._core.database.all(reading.unfinished_lanes(self._core.settings.owner)))
+            self._core.take_up(self._core.database.all(lanes.unfinished_lanes(self._core.settings.owner)))
 
     def start_workers(
         self,
@@ -320,8 +342,12 @@ class Queue:
     def history(self, **filters: Any) -> DataFrame:
         """Every run, and every task that has not run, newest first: ``q.history().query("status=='error'")``.
 
-        Filters narrow it in the database: status, since, until, queue, type, batch, worker, error_type, order_by,
-        columns, limit.
+        Filters narrow it in the database: status, failed, outcome, task_status, since, until, queue, type, batch,
+        owner, worker, external_id, task, error_type, error, attempts, longer_than, metadata; also order_by, columns,
+        limit, and after for the next page (docs/looking.md).
+
+        Raises:
+            UnknownOption, InvalidInput: no such filter or column, or no such value for it.
         """
         from goque.history import frames
 
@@ -333,23 +359,29 @@ class Queue:
 
         return frames.tasks(self._core.database, owner_name=self._core.settings.owner, **filters)
 
+    def count(self, **filters: Any) -> int:
+        """How many tasks there are: ``q.count(status="error", queue="etl")``. Filters are those of ``tasks``."""
+        from goque.history import frames
+
+        return frames.count(self._core.database, owner_name=self._core.settings.owner, **filters)
+
     def batches(self, **filters: Any) -> DataFrame:
         """One row per batch with its counts, newest first."""
         from goque.history import frames
 
-        return frames.batches(self._core.database, **filters)
+        return frames.batches(self._core.database, owner_name=self._core.settings.owner, **filters)
 
-    def queues(self) -> DataFrame:
+    def queues(self, **filters: Any) -> DataFrame:
         """One row per queue: depth by state, age of the oldest ready task, whether it is paused."""
         from goque.history import frames
 
-        return frames.queues(self._core.database)
+        return frames.queues(self._core.database, **filters)
 
-    def workers(self, *, alive: bool | None = None) -> DataFrame:
+    def workers(self, *, alive: bool | None = None, **filters: Any) -> DataFrame:
         """One row per worker, or only the living (or the gone) ones."""
         from goque.history import frames
 
-        return frames.workers(self._core.database, alive=alive)
+        return frames.workers(self._core.database, alive=alive, **filters)
 
     def select(self, *columns: Any) -> Any:
         """A query of your own over ``goque.sql`` tables: ``q.select(tasks.type, count()).group_by(...).to_frame()``."""
@@ -365,14 +397,18 @@ class Queue:
 
     # Inside
 
-    def _map(self, func: Callable[..., Any], items: Items, kwargs: Mapping[str, Any], given: dict[str, Any]) -> Batch:
+    def _map(
+        self, func: Callable[..., Any], items: Items, kwargs: Mapping[str, Any], dry_run: int, given: dict[str, Any]
+    ) -> Batch | list[Any]:
         self._core.require_key()
+        if dry_run != 0:
+            given = {**given, "dry_run": dry_run}
         options = self._options.updated(given) if given else self._options
         captured = capture(func)
         first, items = _peeked(items)
         self._check(captured, None if first is None else (first[0], {**kwargs, **first[1]}))
         if options.dry_run:
-            return _dry_run(func, items, kwargs, options.dry_run)  # type: ignore[return-value]
+            return _dry_run(func, items, kwargs, options.dry_run)
         work = Work.of(self._core.functions.store(captured), options, kwargs)
         mapped = self._core.maps.store(work, items, self._replace)
         row = self._core.database.one(reading.batch_by_id(mapped.batch))

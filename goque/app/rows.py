@@ -10,8 +10,9 @@ from goque.app.outcomes import ended
 from goque.client.spans import Span, ids_of, steps
 from goque.model.identity import position_of
 from goque.model.states import Status
-from goque.queries import reading
-from goque.queries.reading import BatchRow, OutcomeRow
+from goque.queries import outcomes, reading
+from goque.queries.outcomes import OutcomeRow
+from goque.queries.reading import BatchRow
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -39,7 +40,7 @@ def batch_frame(
     shared = _shared(core, row) if inputs else {}
     for span in steps(spans, STEP):
         items = _items(core, span, shared) if inputs else {}
-        for outcome in sorted(core.database.all(reading.outcomes_of(list(ids_of([span]))))):
+        for outcome in sorted(core.database.all(outcomes.outcomes_of(list(ids_of([span]))))):
             value, kind, text = _ending(core, outcome, python)
             columns["position"].append(position_of(outcome.id))
             columns["status"].append(str(outcome.status))

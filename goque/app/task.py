@@ -20,7 +20,8 @@ from goque.model.states import Status
 from goque.payload.functions import python_version
 from goque.queries import control, finish, reading
 from goque.queries.moments import Word
-from goque.queries.reading import OutcomeRow, RunRow, TaskRow
+from goque.queries.outcomes import OutcomeRow
+from goque.queries.reading import RunRow, TaskRow
 
 AWAIT_S = 0.2
 """An awaiting loop wakes at least this often, so that an interrupt of a notebook's cell gets through."""

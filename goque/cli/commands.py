@@ -41,6 +41,7 @@ COMMANDS = {
   goque worker --app mypackage.jobs:jobs           run the task types of a goque.Registry as well
   goque worker --drain                             end when nothing is left to do
   goque worker --idle-exit 10m --max-runtime 3h50m
+  goque worker --drain --max-runtime auto          in a Slurm job: until shortly before its end
   goque worker --slot-env CUDA_VISIBLE_DEVICES=0,1 --tags gpu
   goque worker --pool thread --concurrency 64      for code that waits more than it computes
 
@@ -162,14 +163,25 @@ def _run(argv: Sequence[str]) -> int:
         module = import_module(f"goque.cli.{COMMANDS[chosen].module}")
         getattr(module, f"{chosen}_arguments")(parsers[chosen])
     try:
-        arguments = parser.parse_args(argv)
+        arguments, unread = parser.parse_known_args(argv)
     except SystemExit as end:
         return int(end.code or 0)
+    if unread:
+        raise _not_understood(chosen, unread, parsers[chosen] if chosen in COMMANDS else parser)
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return WRONG_USE
     work: Callable[[argparse.Namespace], int | None] = getattr(module, chosen or "")
     return work(arguments) or 0
+
+
+def _not_understood(command: str | None, words: Sequence[str], parser: argparse.ArgumentParser) -> UsageError:
+    """The error for arguments that no option took, naming the options that resemble it."""
+    from goque.queries.filters import unknown
+
+    name = next((word for word in words if word.startswith("-")), words[0]).partition("=")[0]
+    known = [option for option in parser._option_string_actions if option.startswith("--")]
+    return UsageError(str(unknown(f"goque {command} has no option" if command else "goque has no option", name, known)))
 
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -75,9 +76,32 @@ def moment(text: str) -> datetime | str:
         ) from None
 
 
+def pairs(text: str) -> dict[str, Any]:
+    """KEY=VALUE separated by commas; a value is JSON where it can be read as that, else text."""
+    found: dict[str, Any] = {}
+    for word in words(text):
+        key, sign, value = word.partition("=")
+        if not sign:
+            raise argparse.ArgumentTypeError(f"{word!r} has no value; write KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def place(text: str) -> int | list[int]:
+    """ID, or ID,RUN."""
+    numbers = ids(text)
+    if len(numbers) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"{text!r} is no place; write ID, or ID,RUN for history")
+    return numbers if len(numbers) == 2 else numbers[0]
+
+
 FILTERS: Mapping[str, Filter] = {
     "status": Filter(f"only these: {', '.join(Status)}", words, "A,B"),
     "outcome": Filter(f"how the run ended: {', '.join(RunOutcome)}", words, "A,B"),
+    "task_status": Filter("runs of tasks that are now in these states", words, "A,B"),
     "since": Filter('what happened after this: "2h" (ago) or a date and time', moment, "TIME"),
     "until": Filter("what happened before this", moment, "TIME"),
     "queue": Filter("of these queues", words, "A,B"),
@@ -89,9 +113,12 @@ FILTERS: Mapping[str, Filter] = {
     "task": Filter("these tasks, by id", ids, "ID,ID"),
     "error_type": Filter("failed with these exceptions", words, "A,B"),
     "error": Filter("with this text in the error", str, "TEXT"),
+    "attempts": Filter("with so many attempts", ids, "N,N"),
+    "longer_than": Filter('ran for longer than this, such as "10m"', str, "TIME"),
+    "metadata": Filter("with this in the metadata", pairs, "KEY=VALUE"),
 }
-_OF_BATCHES = ("since", "until", "batch", "owner", "type")
-_OF_TASKS = tuple(name for name in FILTERS if name not in ("outcome", "error_type", "error"))
+_OF_BATCHES = ("status", "since", "until", "batch", "owner", "type", "metadata")
+_OF_TASKS = tuple(name for name in FILTERS if name not in ("outcome", "task_status", "error_type", "error"))
 
 
 def history_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,6 +158,7 @@ def _add_filters(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
         chosen = FILTERS[name]
         group.add_argument(f"--{name.replace('_', '-')}", type=chosen.read, metavar=chosen.metavar, help=chosen.help)
     group.add_argument("--order-by", type=words, metavar="COLUMN", help="such as --order-by=-run_s, the longest first")
+    group.add_argument("--after", type=place, metavar="ID", help="go on behind this row, in the order of ids")
     group.add_argument("--columns", type=words, metavar="A,B", help="only these columns")
     group.add_argument(
         "--limit",
@@ -139,7 +167,7 @@ def _add_filters(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
         help=f"rows at most (default: {SHOWN}; 1,000,000 for --json, --csv, --parquet)",
     )
     add_forms(parser)
-    parser.set_defaults(filters=(*names, "order_by", "columns", "limit"))
+    parser.set_defaults(filters=(*names, "order_by", "after", "columns", "limit"))
 
 
 def _look(arguments: argparse.Namespace, what: str, columns_at: Callable[[datetime], Columns]) -> None:
@@ -157,6 +185,9 @@ def _look(arguments: argparse.Namespace, what: str, columns_at: Callable[[dateti
         return
     chosen = [_any_column(name, now) for name in arguments.columns] if arguments.columns else columns_at(now)
     say(table(chosen, rows))
+    if (last := frame.attrs.get("next")) is not None:
+        behind = ",".join(str(number) for number in (last if isinstance(last, list) else [last]) if number is not None)
+        say(f"\nthe first {limit:,}; --after {behind} goes on")
     if cut:
         say(f"\nthe first {limit:,}; --limit N shows more, --since, --status and others narrow it")
 

@@ -14,13 +14,15 @@ from goque.cli.commands import UsageError
 from goque.cli.connecting import add_place, settings_of
 from goque.errors import AppUnusable, InvalidInput
 from goque.model.durations import in_words, seconds
-from goque.settings import job_time_left, usable_cores
+from goque.settings import seconds_left, usable_cores
 from goque.worker.apps import checked
 from goque.worker.crew import WorkerConfig
 
 SIZES = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12}
 SIZES |= {"tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 APP_UNUSABLE = 3
+SPARE_S = 10.0
+"""What a worker leaves of a batch job's time."""
 SIGNALED = 128
 """A process that a signal ended exits with this and its number, by the custom of shells."""
 
@@ -46,15 +48,15 @@ def duration(text: str) -> float:
 
 
 def runtime(text: str) -> float:
-    """Seconds from "3h50m", or what is left of this batch job from "auto"."""
+    """Seconds from "3h50m"; "auto" is what the batch job has left, but for a little to start and to end in."""
     if text != "auto":
         return duration(text)
-    left = job_time_left()
+    left = seconds_left()
     if left is None:
         raise argparse.ArgumentTypeError(
-            "auto knows the end of Slurm jobs only, by SLURM_JOB_END_TIME, which is not set here; give a time"
+            'nothing says when this batch job ends (SLURM_JOB_END_TIME is not set); write the time it has, as "3h50m"'
         )
-    return left
+    return max(0.0, left - SPARE_S)
 
 
 def size(text: str) -> int:
@@ -111,9 +113,9 @@ FLAGS: Mapping[str, Flag] = {
     "idle_exit": Flag("--idle-exit", "end after this long without work", duration, "TIME"),
     "max_runtime": Flag(
         "--max-runtime",
-        "end after this long, or with the batch job (auto: Slurm); start nothing whose timeout does not fit",
+        "end after this long, auto: before the batch job does; start nothing whose timeout does not fit",
         runtime,
-        "TIME|auto",
+        "TIME",
     ),
     "max_tasks": Flag("--max-tasks", "end after this many tasks", number, "N"),
     "max_tasks_per_child": Flag("--max-tasks-per-child", "replace a child after this many tasks", number, "N"),

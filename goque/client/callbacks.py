@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from goque.client.spans import spans_of
 from goque.client.waiting import Waiting
-from goque.queries.reading import OutcomeRow
+from goque.queries.outcomes import OutcomeRow
 
 log = logging.getLogger("goque.client")
 

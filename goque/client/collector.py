@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from goque.client.spans import Span, head, size_of, without
 from goque.postgres.verbs import Verbs
-from goque.queries import reading
-from goque.queries.reading import OutcomeRow
+from goque.queries import outcomes
+from goque.queries.outcomes import OutcomeRow
 
 NARROW = 4_096
 """Outstanding ids looked at first."""
@@ -39,7 +39,7 @@ class Collector:
         if not self._left:
             return []
         window = head(self._left, self._window)[:MOST_SPANS]
-        rows = self._database.all(reading.outcomes_within(window, ROWS))
+        rows = self._database.all(outcomes.outcomes_within(window, ROWS))
         rows.sort()
         if rows:
             self._left = without(self._left, [row.id for row in rows])

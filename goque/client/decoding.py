@@ -11,7 +11,7 @@ from goque.payload import codec
 from goque.payload.envelope import Opener, Purpose, context_of, item_context, run_context
 from goque.payload.failures import Failure, rebuild
 from goque.payload.keys import KeyRing
-from goque.queries.reading import OutcomeRow
+from goque.queries.outcomes import OutcomeRow
 
 
 class Decoder:

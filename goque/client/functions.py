@@ -22,7 +22,7 @@ from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.verbs import Verbs
 from goque.queries import enqueue
 from goque.queries.enqueue import NewLane
-from goque.queries.reading import LaneOptions
+from goque.queries.lanes import LaneOptions
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from goque.client.spans import Span
 from goque.errors import DatabaseUnavailable
 from goque.postgres.database import Database
 from goque.postgres.notifications import Listener
-from goque.queries import reading
+from goque.queries import outcomes
 from goque.queries.moments import Word, channel
-from goque.queries.reading import OutcomeRow
+from goque.queries.outcomes import OutcomeRow
 
 WATCH_S = 60.0
 """Seconds for which a waiter asks to be notified; it asks again halfway."""
@@ -115,7 +115,7 @@ class Waiting:
         now = time.monotonic()
         stale = [lane for lane in lanes if self._watched.get(lane, 0.0) < now + WATCH_S / 2]
         if stale:
-            self._database.run(reading.watch(stale, WATCH_S))
+            self._database.run(outcomes.watch(stale, WATCH_S))
             self._watched.update(dict.fromkeys(stale, now + WATCH_S))
 
     def _counter(self, lanes: Sequence[int]) -> int:

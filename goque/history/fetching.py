@@ -1,7 +1,6 @@
 """The ways of bringing rows of a query into a frame; all give the same frame. Not for: what is asked (``frames``).
 
-A few rows come as rows. Many come by ADBC where it is installed, else by COPY as CSV, read by pyarrow where that is
-installed, else by pandas.
+A few rows come as rows. Many come by COPY as CSV, read by pyarrow where that is installed, else by pandas.
 """
 
 from __future__ import annotations
@@ -14,10 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from goque.history import adbc
 from goque.history.dtypes import TEXTS, Kind, Wire, array_of, finished, wired
 from goque.postgres.verbs import Verbs
-from goque.sql import Query, Statement, coalesce, select, statement_of
+from goque.sql import Query, coalesce, select, statement_of
 
 FEW = 20_000
 """Up to so many rows the driver's own rows are quick enough."""
@@ -30,17 +28,13 @@ def fetch(
     database: Verbs, query: Query[Any], *, name: str, values: Mapping[str, object] | None = None, few: bool = False
 ) -> pd.DataFrame:
     """The rows of a query as a frame with the dtypes of its columns. ``few``: there are at most ``FEW``."""
-    way = by_rows if few else quickest(database)
+    way = by_rows if few else quickest()
     return way(database, query, name, dict(values or {}))
 
 
-def quickest(database: Verbs) -> Callable[[Verbs, Query[Any], str, dict[str, object]], pd.DataFrame]:
-    """The way for many rows that this installation and this connection allow."""
-    if not _installed("pyarrow"):
-        return by_pandas_csv
-    if _installed("adbc_driver_postgresql") and adbc.reaches(database):
-        return by_adbc
-    return by_arrow_csv
+def quickest() -> Callable[[Verbs, Query[Any], str, dict[str, object]], pd.DataFrame]:
+    """The way for many rows that this installation allows."""
+    return by_arrow_csv if _installed("pyarrow") else by_pandas_csv
 
 
 def by_rows(database: Verbs, query: Query[Any], name: str, values: dict[str, object]) -> pd.DataFrame:
@@ -101,13 +95,6 @@ def by_arrow_csv(database: Verbs, query: Query[Any], name: str, values: dict[str
         ),
     )
     return from_arrow(table, kinds)
-
-
-def by_adbc(database: Verbs, query: Query[Any], name: str, values: dict[str, object]) -> pd.DataFrame:
-    """Arrow tables straight from the server, on a connection of their own."""
-    sent, kinds = wired(query)
-    statement: Statement[Any] = statement_of(sent, name=name, values=values)
-    return from_arrow(adbc.table(database, statement), kinds)
 
 
 def from_arrow(table: Any, kinds: Mapping[str, Kind]) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +11,17 @@ from goque.errors import HistoryTruncated
 from goque.model.identity import FIRST_BATCH, LAST_BATCH
 from goque.model.states import FAILED
 from goque.postgres.verbs import Verbs
-from goque.queries import looking
-from goque.queries.filters import Filters, filters_of
-from goque.sql import Query, select, statement_of
-from goque.sql import queues as queues_view
-from goque.sql import workers as workers_view
-from goque.sql.columns import columns_of
+from goque.queries import chronicle, listing, looking
+from goque.queries.filters import NAMES, Filters, filters_of
+from goque.sql import Query, statement_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 Spans = Sequence[tuple[int, int]]
+_SHOWN = ("columns", "order_by", "limit")
+_KEYS = {"task_id": {"task_id", "run"}, "id": {"id"}}
+"""What tells rows apart, by the column of ids."""
 _NOTHING: Spans = ((0, -1),)
 _COUNTED = 100_000
 """Rows are counted up to here when a limit cut some: a warning must not cost more than the look itself."""
@@ -31,48 +31,65 @@ def history(
     database: Verbs, *, owner_name: str | None = None, within: Spans = looking.EVERYTHING, **given: Any
 ) -> DataFrame:
     """Every run, and every task that has not run, newest first; ``within`` are the ranges of ids to look at."""
-    filters = filters_of(given, what="history", without=(), columns=looking.HISTORY)
+    filters = filters_of(given, what="history", without=(), columns=chronicle.HISTORY)
     spans = _overlap(_spans(database, filters, owner_name), within) or _NOTHING
-    frame = _fetched(database, looking.history(filters), "history", filters, spans)
-    return _told(database, frame, filters, spans, looking.history_size)
+    frame = _fetched(database, chronicle.history(filters), "history", filters, spans)
+    return _told(database, frame, filters, spans, chronicle.history_size)
 
 
 def tasks(database: Verbs, *, owner_name: str | None = None, **given: Any) -> DataFrame:
     """One row per task, newest first."""
     without = ("outcome", "task_status", "error_type", "error")
-    filters = filters_of(given, what="tasks", without=without, columns=looking.TASKS)
+    filters = filters_of(given, what="tasks", without=without, columns=listing.TASKS)
     spans = _spans(database, filters, owner_name)
-    frame = _fetched(database, looking.task_rows(filters), "tasks", filters, spans)
-    return _told(database, frame, filters, spans, looking.tasks_size)
+    frame = _fetched(database, listing.task_rows(filters), "tasks", filters, spans)
+    return _told(database, frame, filters, spans, listing.tasks_size)
+
+
+def count(database: Verbs, *, owner_name: str | None = None, **given: Any) -> int:
+    """How many tasks there are. No task is counted one by one where the tally tells them apart."""
+    without = ("outcome", "task_status", "error_type", "error", "columns", "order_by", "limit", "after")
+    filters = filters_of(given, what="count", without=without, columns=())
+    asked = {name for name, value in _given(filters).items() if name != "limit"}
+    if asked <= set(listing.TALLIED):
+        ids = None if filters.batch is None else _batches(database, filters.batch, owner_name)
+        query, values = listing.tallied(filters, ids), None
+    else:
+        query = listing.tasks_size(filters, None)
+        values = looking.span_values(_spans(database, filters, owner_name))
+    number: int = database.one(statement_of(query, name="count", values=values))[0]
+    return number
 
 
 def batches(database: Verbs, *, owner_name: str | None = None, **given: Any) -> DataFrame:
     """One row per batch with its counts, newest first."""
-    kept = ("since", "until", "type", "batch", "owner", "columns", "order_by", "limit")
-    without = [name for name in Filters.__dataclass_fields__ if name not in kept] + ["failed"]
-    filters = filters_of(given, what="batches", without=without, columns=looking.BATCHES)
+    kept = ("status", "failed", "since", "until", "type", "batch", "owner", "metadata", "after", *_SHOWN)
+    filters = _filters(given, "batches", kept, listing.BATCHES)
     ids = None if filters.batch is None else _batches(database, filters.batch, owner_name)
-    return _told(database, _fetch(database, looking.batch_rows(filters, ids), "batches", few=True), filters, (), None)
+    return _told(database, _fetch(database, listing.batch_rows(filters, ids), "batches", few=True), filters, (), None)
 
 
-def queues(database: Verbs) -> DataFrame:
+def queues(database: Verbs, **given: Any) -> DataFrame:
     """One row per queue: depth by state, age of the oldest ready task, whether it is paused."""
-    columns = columns_of(queues_view)
-    return _fetch(database, select(*columns).from_(queues_view).order_by(columns[0]), "queues", few=True)
+    filters = _filters(given, "queues", ("queue", *_SHOWN), listing.QUEUES)
+    return _fetch(database, listing.queue_rows(filters), "queues", few=True)
 
 
-def workers(database: Verbs, *, alive: bool | None = None) -> DataFrame:
+def workers(database: Verbs, *, alive: bool | None = None, **given: Any) -> DataFrame:
     """One row per worker, newest first; only the living or only the gone ones where ``alive`` says so."""
-    query = select(*columns_of(workers_view)).from_(workers_view).order_by(workers_view.id.desc())
-    if alive is not None:
-        query = query.where(workers_view.alive if alive else ~workers_view.alive)
-    return _fetch(database, query, "workers", few=True)
+    kept = ("worker", "owner", "since", "until", *_SHOWN)
+    filters = _filters(given, "workers", kept, listing.WORKERS)
+    return _fetch(database, listing.worker_rows(filters, alive), "workers", few=True)
+
+
+def _filters(given: Mapping[str, Any], what: str, kept: Collection[str], columns: Sequence[str]) -> Filters:
+    return filters_of(given, what=what, without=[name for name in NAMES if name not in kept], columns=columns)
 
 
 def errors(database: Verbs, *, spans: Spans) -> DataFrame:
     """Failures grouped by exception type, last line of the user's code and message, most frequent first."""
     values = looking.span_values(spans or _NOTHING)
-    return _fetch(database, looking.failures(), "errors", values, few=True)
+    return _fetch(database, listing.failures(), "errors", values, few=True)
 
 
 def frame_of(database: Verbs, query: Query[Any]) -> DataFrame:
@@ -135,9 +152,10 @@ def _told(
 ) -> DataFrame:
     """The frame with what it shows in ``attrs``, and a warning when the limit cut something."""
     frame.attrs["as_of"] = database.one(looking.moment()).isoformat()
-    frame.attrs["filters"] = {
-        field.name: value for field in fields(filters) if (value := getattr(filters, field.name)) not in (None, ())
-    }
+    frame.attrs["filters"] = _given(filters)
+    if looking.by_id(filters) is not None and (key := _KEYS[filters.order_by[0][0]]) <= set(frame):
+        frame.attrs["next"] = _last(frame, key) if 0 < filters.limit <= len(frame) else None
+        return frame
     if size is None or len(frame) < filters.limit:
         return frame
 
@@ -160,3 +178,13 @@ def _told(
             stacklevel=4,
         )
     return frame
+
+
+def _given(filters: Filters) -> dict[str, Any]:
+    return {field.name: value for field in fields(filters) if (value := getattr(filters, field.name)) not in (None, ())}
+
+
+def _last(frame: DataFrame, key: Collection[str]) -> Any:
+    """What ``after=`` takes to go on behind this frame."""
+    last = [None if frame[name].isna().iloc[-1] else int(frame[name].iloc[-1]) for name in sorted(key, reverse=True)]
+    return last if len(last) > 1 else last[0]

@@ -95,6 +95,7 @@ MOVES = (
         )
     ),
     Move(Status.PROCESSING, Status.NEW, "worker", "an orderly stop handed it back"),
+    Move(Status.ERROR, Status.NEW, "worker", "the same, before it was marked as running"),
     Move(Status.PROCESSING, Status.ERROR, "healer", "its worker was lost and attempts remain"),
     Move(Status.PROCESSING, Status.ATTEMPTS_LEFT, "healer", "its worker was lost and no attempt is left"),
     Move(Status.NEW, Status.ATTEMPTS_LEFT, "healer", f"{MAX_LOSSES} workers were lost while they held it"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -44,6 +45,13 @@ class Filters:
     error_type: tuple[str, ...] | None = None
     error: str | None = None
     """Text in the error of a run, in any case."""
+    attempts: tuple[int, ...] | None = None
+    longer_than: float | None = None
+    """Seconds that a run took, or takes by now."""
+    metadata: Mapping[str, Any] | None = None
+    """Keys and values that the metadata has, perhaps beside others."""
+    after: tuple[int, int] | None = None
+    """Task and run of the last row of the page before; only in the order of ids."""
     columns: tuple[str, ...] | None = None
     order_by: tuple[tuple[str, bool], ...] = ()
     """Columns with whether they fall."""
@@ -68,6 +76,7 @@ def filters_of(given: Mapping[str, Any], *, what: str, without: Collection[str],
     status = _members(Status, "status", known)
     if "failed" in known:
         status = _failed(known["failed"], status)
+    order_by = _order(known.get("order_by"), what, columns)
     return Filters(
         status=status,
         outcome=_members(RunOutcome, "outcome", known),
@@ -83,8 +92,12 @@ def filters_of(given: Mapping[str, Any], *, what: str, without: Collection[str],
         task=_ids("task", known),
         error_type=_texts("error_type", known),
         error=_text("error", known),
+        attempts=_numbers("attempts", known),
+        longer_than=seconds(known["longer_than"]) if "longer_than" in known else None,
+        metadata=_metadata(known.get("metadata")),
+        after=_after(known.get("after"), what, order_by, columns),
         columns=_columns(known.get("columns"), what, columns),
-        order_by=_order(known.get("order_by"), what, columns),
+        order_by=order_by,
         limit=_limit(known.get("limit", LIMIT)),
     )
 
@@ -191,6 +204,39 @@ def _order(value: Any, what: str, known: Sequence[str]) -> tuple[tuple[str, bool
             raise unknown(f"{what} cannot be ordered by", item, known)
         order.append((name.lstrip("+-"), name.startswith("-")))
     return tuple(order)
+
+
+def _numbers(name: str, given: Mapping[str, Any]) -> tuple[int, ...] | None:
+    if name not in given:
+        return None
+    items = _listed(given[name])
+    for item in items:
+        if isinstance(item, bool) or not hasattr(item, "__index__"):
+            raise InvalidInput(f"{name}= takes a whole number or several, not {item!r}")
+    return tuple(int(item.__index__()) for item in items)
+
+
+def _metadata(value: Any) -> Mapping[str, Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise InvalidInput(f'metadata= takes a mapping as {{"model": "a"}}, not {type(value).__name__}')
+    try:
+        return dict(json.loads(json.dumps(dict(value), allow_nan=False)))
+    except (TypeError, ValueError):
+        raise InvalidInput("metadata= takes plain JSON: texts, numbers, booleans, None, lists and dicts") from None
+
+
+def _after(value: Any, what: str, order: Sequence[tuple[str, bool]], columns: Sequence[str]) -> tuple[int, int] | None:
+    """The place of a row in the order of ids. A task that has not run has one row, so any run will do for it."""
+    if value is None:
+        return None
+    id_column = "task_id" if "task_id" in columns else "id"
+    if [name for name, _ in order] != [id_column]:
+        raise InvalidInput(f'{what} goes on after a row in the order of ids only: add order_by="-{id_column}"')
+    task, run = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, None)
+    none = 0 if order[0][1] else 2**31 - 1
+    return _id("after", task), none if run is None else _id("after", run)
 
 
 def _limit(value: Any) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, Self, TypeVar, overload
+import difflib
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
 
 from pypika.queries import Table as PyPikaTable
 
@@ -106,6 +107,13 @@ class Table(Source):
     def as_(self, alias: str) -> Self:
         """The same table under another name, for a query that reads it twice."""
         return type(self)(self._table, alias=alias)
+
+    if not TYPE_CHECKING:  # checkers know the columns
+
+        def __getattr__(self, name: str) -> Any:
+            close = difflib.get_close_matches(name, self._declared(), n=3, cutoff=0.5)
+            advice = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(self._declared())}"
+            raise AttributeError(f"{type(self).__name__} has no column {name!r}; {advice}", name=name, obj=self)
 
     def __repr__(self) -> str:
         return f"<table {self._table}" + (f" as {self._alias}>" if self._alias else ">")

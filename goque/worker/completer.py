@@ -18,7 +18,7 @@ from goque.errors import DatabaseError, DatabaseUnavailable, MigrationNeeded
 from goque.model.eligibility import EVERY_QUEUE
 from goque.model.outcomes import Outcome
 from goque.postgres.database import Dedicated
-from goque.queries import claim, enqueue, finish, reading, spawning
+from goque.queries import claim, enqueue, finish, outcomes, spawning
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word, channel
 from goque.sql import Statement
@@ -328,7 +328,7 @@ class Completer(Attendant):
         now = time.monotonic()
         if self._untold and now - self._told_at >= TELL_S:
             told = sorted(self._untold)
-            turn.add(reading.tell_watchers(self._channel, told), lambda _rows: self._untold.difference_update(told))
+            turn.add(outcomes.tell_watchers(self._channel, told), lambda _rows: self._untold.difference_update(told))
             self._told_at = now
 
 

@@ -20,6 +20,7 @@ from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.database import Dedicated
 from goque.queries import claim, upkeep, workers
 from goque.queries.enqueue import Single
+from goque.sql import Statement
 from goque.version import VERSION
 from goque.worker.claimer import LONGEST_LOOK, Claimer
 from goque.worker.completer import Completer
@@ -99,16 +100,7 @@ class Crew:
 
     def __post_init__(self) -> None:
         config = self.config
-        eligibility = Eligibility(
-            python=PYTHON,
-            queues=config.queues,
-            key_ids=self.ring.ids(KeyKind.CODE),
-            tags=config.tags,
-            lanes=config.lanes,
-            callables=config.callables,
-            types=self._types(),
-        )
-        self.me = Me(self._register(), eligibility)
+        self.me = Me(self.asking.one(registration(config, self.ring)), eligibility(config, self.ring))
         self.desk = Desk()
         limits = {one.name: one.concurrency for app in config.apps for one in app.types if one.concurrency is not None}
         roster = Roster(config.slots, limits)
@@ -219,25 +211,38 @@ class Crew:
             log.warning("no heartbeat could be written for a lease: starting nothing until one can")
         self.claimer.look_again()
 
-    def _types(self) -> list[str]:
-        return [one.name for app in self.config.apps for one in app.types]
 
-    def _register(self) -> int:
-        config = self.config
-        return self.asking.one(
-            workers.register(
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                python=platform.python_version(),
-                prefix=sys.prefix,
-                version=VERSION,
-                owner=config.owner,
-                pool=config.pool,
-                slots=config.slots,
-                queues=config.queues,
-                tags=config.tags,
-                key_ids=self.ring.ids(KeyKind.CODE),
-                types=self._types(),
-                local=config.local,
-            )
-        )
+def registration(config: WorkerConfig, ring: KeyRing) -> Statement[int]:
+    """This process as a worker; gives its id."""
+    return workers.register(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        python=platform.python_version(),
+        prefix=sys.prefix,
+        version=VERSION,
+        owner=config.owner,
+        pool=config.pool,
+        slots=config.slots,
+        queues=config.queues,
+        tags=config.tags,
+        key_ids=ring.ids(KeyKind.CODE),
+        types=_types(config),
+        local=config.local,
+    )
+
+
+def eligibility(config: WorkerConfig, ring: KeyRing) -> Eligibility:
+    """What such a worker may take."""
+    return Eligibility(
+        python=PYTHON,
+        queues=config.queues,
+        key_ids=ring.ids(KeyKind.CODE),
+        tags=config.tags,
+        lanes=config.lanes,
+        callables=config.callables,
+        types=_types(config),
+    )
+
+
+def _types(config: WorkerConfig) -> list[str]:
+    return [one.name for app in config.apps for one in app.types]

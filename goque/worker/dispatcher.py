@@ -6,13 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from goque.model.outcomes import Outcome
 from goque.service import Service
 from goque.worker.desk import Desk, Ended, Held, Me
-from goque.worker.jobs import Checkpointed, Event, Finished, Progressed, Returned, Submitted, Why
+from goque.worker.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Returned, Submitted, Why
 from goque.worker.ledger import Ledger
-from goque.worker.pool import Pool
 from goque.worker.programs import Programs
 from goque.worker.roster import PATIENCE_S, Roster
 
@@ -31,10 +31,25 @@ LOG_S = 2.0
 """How often the output of a running task is taken up."""
 
 
+class Slots(Protocol):
+    """What a dispatcher drives: ``Pool``, and where there are no children, this process itself (``goque.testing``)."""
+
+    def send(self, slot: int, program: Program, jobs: Sequence[Job]) -> None: ...
+    def events(self, timeout: float | None = None) -> list[Event]: ...
+    def wake(self) -> None: ...
+    def recall(self, slot: int) -> list[Job]: ...
+    def load(self, slot: int) -> int: ...
+    def running(self, slot: int) -> tuple[Job, float] | None: ...
+    def live_log(self, slot: int) -> str: ...
+    def ask_to_stop(self) -> None: ...
+    def stop(self, slot: int, task_id: int, why: Why) -> bool: ...
+    def close(self) -> list[Event]: ...
+
+
 class Dispatcher(Service):
     """Drives the pool from one thread. What other threads want of it they order, and it carries out."""
 
-    def __init__(self, me: Me, pool: Pool, desk: Desk, roster: Roster, programs: Programs, ledger: Ledger) -> None:
+    def __init__(self, me: Me, pool: Slots, desk: Desk, roster: Roster, programs: Programs, ledger: Ledger) -> None:
         super().__init__("dispatcher", interval=0.0, jitter=0.0)
         self._me = me
         self._pool = pool

@@ -228,18 +228,7 @@ class Line:
             return stopped(why or "handed_back", times, job.attempt)
         if kind != protocol.FAILED:
             raise Malformed(f"the child sent a reply of a kind that does not exist ({kind})")
-        rare = protocol.read_rare(raw)
-        outcome = times._replace(
-            kind=rare.kind,
-            retry_in=rare.retry_in,
-            error_type=rare.error_type,
-            message=rare.message,
-            traceback=rare.traceback,
-            user_frame=rare.user_frame,
-            exception=body or None,
-            args_repr=rare.args_repr,
-            module=rare.module,
-        )
+        outcome = failed(times, body, raw)
         # The interrupt may come out of the task's code as another error; it was stopped all the same.
         return outcome if why is None else stopped(why, outcome, job.attempt)
 
@@ -275,6 +264,22 @@ class Line:
         for descriptor in (self.replies, self.tokens, self._token_end, self.log):
             os.close(descriptor)
         self.handed_over()
+
+
+def failed(times: Outcome, body: bytes, raw: bytes) -> Outcome:
+    """The outcome of a run that raised, of the exception and the rare fields in its reply."""
+    rare = protocol.read_rare(raw)
+    return times._replace(
+        kind=rare.kind,
+        retry_in=rare.retry_in,
+        error_type=rare.error_type,
+        message=rare.message,
+        traceback=rare.traceback,
+        user_frame=rare.user_frame,
+        exception=body or None,
+        args_repr=rare.args_repr,
+        module=rare.module,
+    )
 
 
 def stopped(why: Why, times: Outcome, attempt: int) -> Outcome:

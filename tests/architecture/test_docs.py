@@ -14,6 +14,7 @@ import pytest
 
 from goque.cli.commands import COMMANDS, _parser
 from goque.model.options import OPTION_NAMES
+from goque.queries.filters import NAMES
 from tests.architecture.sources import ROOT
 from tests.servers import temporary_directory
 
@@ -100,6 +101,13 @@ def test_every_option_is_documented_with_its_default() -> None:
         name for row in re.findall(r"^\| (`.+?`) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
     }
     assert documented == set(OPTION_NAMES)
+
+
+def test_every_filter_is_documented() -> None:
+    text = (ROOT / "docs" / "looking.md").read_text()
+    cells = re.findall(r"^\| (`.+?`) \| \w", text, re.MULTILINE)
+    documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert documented == (set(NAMES) - {"columns", "order_by", "limit", "after"}) | {"alive"}
 
 
 def test_each_dependency_has_its_reason() -> None:

@@ -17,6 +17,7 @@ import pytest
 from goque import Queue
 from goque.postgres.database import Database
 from goque.sql.statement import Statement, scalar
+from tests import moves
 from tests.conftest import _new_database
 
 MakeStatement = Callable[..., Statement[Any]]
@@ -46,6 +47,7 @@ def numbers(database: Database, statement: MakeStatement) -> Database:
 def served_dsn(server_dsn: str, template_database: str) -> Iterator[str]:
     """One database for all tests that only need a queue with workers."""
     with _new_database(server_dsn, f"goque_served_{os.getpid()}", template=template_database) as dsn:
+        moves.guard(dsn)
         yield dsn
 
 

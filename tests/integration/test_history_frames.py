@@ -13,7 +13,7 @@ from goque.history import fetching, frames
 from goque.history.dtypes import MOMENT, OUTCOME, STATUS, TEXTS
 from goque.model.states import Status
 from goque.postgres.database import Database
-from goque.queries import looking
+from goque.queries import chronicle, looking
 from goque.queries.filters import filters_of
 from goque.sql import avg, count, runs, select, tasks
 from goque.sql.statement import Statement
@@ -103,7 +103,7 @@ def test_each_run_and_each_task_that_has_not_run_is_one_row_newest_task_first(to
 def test_history_has_the_same_columns_and_dtypes_full_and_empty(told: Database) -> None:
     for frame in (frames.history(told), frames.history(told, batch="nobody's")):
         assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
-            name: str(pd.Series([], dtype=DTYPES[name]).dtype) for name in looking.HISTORY
+            name: str(pd.Series([], dtype=DTYPES[name]).dtype) for name in chronicle.HISTORY
         }
         assert frame["status"].dtype == STATUS
         assert str(frame["created_at"].dtype) == "datetime64[us, UTC]"
@@ -164,6 +164,15 @@ def test_a_row_says_when_where_and_how_its_run_went(told: Database) -> None:
         ({"worker": "elsewhere"}, []),
         ({"since": "1h"}, [(2, 1)]),
         ({"since": datetime(2026, 1, 2, tzinfo=UTC), "until": timedelta(minutes=1)}, [(5, 2), (5, 1)]),
+        ({"attempts": 2}, [(1, 2), (1, 1)]),
+        ({"attempts": [0, 1], "queue": "default"}, [(5, 2), (5, 1)]),
+        ({"longer_than": "4s"}, [(5, 1), (2, 1), (1, 2)]),
+        ({"longer_than": 7, "status": "error"}, [(1, 2)]),
+        ({"metadata": {"a": [1]}}, [(0, 1)]),
+        ({"metadata": {"a": [2]}}, []),
+        ({"metadata": {}}, [(0, 1)]),
+        ({"order_by": "task_id", "batch": 1000, "limit": 2}, [(0, 1), (1, 1)]),
+        ({"order_by": "-task_id", "after": (1_000_000_000_001, 2), "limit": 2}, [(1, 1), (0, 1)]),
         ({"order_by": "-run_s", "status": "error"}, [(1, 2), (1, 1)]),
         ({"order_by": ["started_at"], "batch": 1000, "outcome": ["error", "timeout"]}, [(1, 1), (1, 2)]),
     ],
@@ -193,6 +202,13 @@ def test_columns_are_those_asked_for_in_that_order(told: Database) -> None:
         ({"limit": "5"}, "whole number"),
         ({"failed": "yes"}, "True or False"),
         ({"task": "5"}, "ids"),
+        ({"attempts": "2"}, "whole number"),
+        ({"longer_than": "long"}, "duration"),
+        ({"metadata": "a"}, "mapping"),
+        ({"metadata": {"a": object()}}, "plain JSON"),
+        ({"after": 5}, 'order_by="-task_id"'),
+        ({"after": 5, "order_by": ["-task_id", "run"]}, 'order_by="-task_id"'),
+        ({"after": "5", "order_by": "task_id"}, "ids"),
     ],
     ids=str,
 )
@@ -286,7 +302,7 @@ TRICKY = """
            (9223372036854775805, 1, 'done', 1, 0.1, 123456789.123456789, null, null, 'NULL', 'null'),
            (9223372036854775804, 1, 'done', 1, -0.0, null, null, null, ' 😀 NaN', '[]');
 """
-WAYS = {"pandas": fetching.by_pandas_csv, "arrow": fetching.by_arrow_csv, "adbc": fetching.by_adbc}
+WAYS = {"pandas": fetching.by_pandas_csv, "arrow": fetching.by_arrow_csv}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -296,8 +312,8 @@ def test_every_way_of_fetching_gives_the_same_frame(database: Database, way: str
     write(database, TRICKY)
     given = {"columns": columns, "since": datetime(1900, 1, 1, tzinfo=UTC), "queue": ["", 'a"\\,{}']}
     for more, rows in (({}, 8), ({"type": "none"}, 0)):
-        filters = filters_of(given | more, what="history", without=(), columns=looking.HISTORY)
-        query = looking.history(filters)
+        filters = filters_of(given | more, what="history", without=(), columns=chronicle.HISTORY)
+        query = chronicle.history(filters)
         values = looking.span_values(looking.EVERYTHING)
         expected = fetching.by_rows(database, query, "history", values)
         assert len(expected) == rows
@@ -307,7 +323,7 @@ def test_every_way_of_fetching_gives_the_same_frame(database: Database, way: str
 def test_an_empty_text_is_not_a_missing_one(database: Database) -> None:
     write(database, TRICKY)
     for few in (True, False):
-        query = looking.history(filters_of({}, what="history", without=(), columns=looking.HISTORY))
+        query = chronicle.history(filters_of({}, what="history", without=(), columns=chronicle.HISTORY))
         values = looking.span_values(looking.EVERYTHING)
         frame = fetching.fetch(database, query, name="history", values=values, few=few).set_index("task_id")
         assert frame.loc[9223372036854775806, "log_tail"] == ""
@@ -350,3 +366,87 @@ def test_rows_of_python_values_keep_whole_numbers_and_the_order_of_statuses() ->
     assert (frame["status"] < "done").tolist() == [False, True]
     assert frame["mixed"].dtype == "float64"
     assert frames.rows_frame({"status": [], "position": []}).dtypes.astype(str).tolist() == ["category", "Int64"]
+
+
+def test_a_task_that_shares_a_failure_is_counted_with_it(told: Database) -> None:
+    write(
+        told,
+        "INSERT INTO goque.task (id, lane_id, status, same_as) VALUES "
+        "(1001000000000, 1, 'attempts_left', 1000000000001), (1001000000001, 1, 'done', 1000000000000);",
+    )
+    both = frames.errors(told, spans=[looking.span_of(1000), looking.span_of(1001)])
+    assert both["count"].tolist() == [2]
+    [shared] = frames.errors(told, spans=[looking.span_of(1001)]).itertuples()
+    assert (shared.task_id, shared.count, shared.error, shared.args_repr) == (1001000000000, 1, "took too long", "(1,)")
+
+
+@pytest.mark.parametrize("order", ["task_id", "-task_id"])
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_pages_in_the_order_of_ids_give_every_row_once(
+    told: Database, order: str, size: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    write(told, "UPDATE goque.task SET run = 1, worker_id = 7, seq = -1 WHERE id = 1000000000003;")  # in a buffer
+    whole = keys(frames.history(told, order_by=order))
+    page = frames.history(told, order_by=order, limit=size)
+    rows = keys(page)
+    while (last := page.attrs["next"]) is not None:
+        page = frames.history(told, order_by=order, limit=size, after=last)
+        rows += keys(page)
+    assert rows == whole
+    assert len(rows) == 8
+    assert not [warning for warning in recwarn if issubclass(warning.category, HistoryTruncated)]
+
+
+def test_pages_of_tasks_and_batches_go_on_behind_an_id(told: Database) -> None:
+    page = frames.tasks(told, order_by="id", limit=4)
+    assert page["id"].tolist() == [5, 1_000_000_000_000, 1_000_000_000_001, 1_000_000_000_002]
+    assert page.attrs["next"] == 1_000_000_000_002
+    rest = frames.tasks(told, order_by="id", limit=4, after=page.attrs["next"])
+    assert rest["id"].tolist() == [1_000_000_000_003, 1_000_000_000_004]
+    assert rest.attrs["next"] is None
+    assert frames.batches(told, order_by="-id", after=1001)["id"].tolist() == [1000]
+
+
+def test_a_page_whose_rows_do_not_tell_where_they_are_says_nothing_of_the_next(told: Database) -> None:
+    with pytest.warns(HistoryTruncated):
+        assert "next" not in frames.history(told, order_by="task_id", columns=["task_id"], limit=1).attrs
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, 6),
+        ({"status": "done"}, 2),
+        ({"status": []}, 0),
+        ({"failed": True}, 1),
+        ({"queue": "etl", "status": ["done", "new"]}, 2),
+        ({"batch": "nightly"}, 5),
+        ({"batch": "nobody's"}, 0),
+        ({"owner": "bob", "type": "jobs.mail"}, 1),
+        ({"since": "1h"}, 1),
+        ({"attempts": 0}, 3),
+        ({"batch": "nightly", "longer_than": "4s"}, 1),
+        ({"metadata": {"a": [1]}}, 1),
+        ({"task": [5, 6]}, 1),
+        ({"worker": "mill", "status": "processing"}, 1),
+    ],
+    ids=str,
+)
+def test_tasks_are_counted_by_the_tally_or_one_by_one(told: Database, filters: dict[str, Any], expected: int) -> None:
+    assert frames.count(told, **filters) == expected
+
+
+def test_a_count_has_neither_columns_nor_an_order(told: Database) -> None:
+    with pytest.raises(InvalidInput, match="count has no filter 'order_by'"):
+        frames.count(told, order_by="id")
+
+
+def test_queues_workers_and_batches_are_narrowed_too(told: Database) -> None:
+    assert frames.queues(told, order_by="-name", columns="name")["name"].tolist() == ["etl", "default"]
+    assert frames.queues(told, queue="etl")["name"].tolist() == ["etl"]
+    assert frames.workers(told, worker="mill", owner="ada", columns=["pid"])["pid"].tolist() == [4711]
+    assert frames.workers(told, worker="elsewhere").empty
+    assert frames.batches(told, status="processing")["id"].tolist() == [1000]
+    assert frames.batches(told, status="pending").empty
+    with pytest.raises(InvalidInput, match="workers has no filter 'hosts'"):
+        frames.workers(told, hosts="mill")

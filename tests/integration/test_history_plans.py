@@ -13,7 +13,7 @@ import pytest
 
 from goque.history import frames
 from goque.postgres.database import Database
-from goque.queries import looking
+from goque.queries import chronicle, listing, looking
 from goque.queries.filters import filters_of
 from goque.sql.statement import Statement, statement_of
 
@@ -82,18 +82,23 @@ CASES: list[tuple[dict[str, Any], looking.Spans, int]] = [
     ({"limit": 1000, "queue": "etl"}, BATCH, 10_000),
     ({"limit": 100, "status": "error"}, looking.EVERYTHING, 5_000),
     ({"limit": 1_000_000, "status": "error"}, BATCH, 10_000),
+    ({"limit": 1000, "order_by": "-task_id", "after": (1_001_000_020_000, 1)}, looking.EVERYTHING, 10_000),
+    ({"limit": 1000, "order_by": "task_id", "after": (100_000, 1)}, looking.EVERYTHING, 10_000),
+    ({"limit": 1000, "batch": 1001, "metadata": {"a": 1}, "status": "error"}, BATCH, 5_000),
     ({"limit": 1_000_000, "task": 77}, [(77, 77)], 5_000),
 ]
 
 
 def test_a_look_reads_about_as_many_rows_as_it_shows(large: Database) -> None:
     # One test, because the rows take longer to load than to look at.
-    read = {"failures": (rows_read(large, looking.failures(), BATCH), 5_000)}
+    read = {"failures": (rows_read(large, listing.failures(), BATCH), 5_000)}
     for given, spans, at_most in CASES:
-        filters = filters_of(given, what="history", without=(), columns=looking.HISTORY)
-        read[f"history {given}"] = rows_read(large, looking.history(filters), spans), at_most
-    filters = filters_of({"limit": 1000}, what="tasks", without=(), columns=looking.TASKS)
-    read["tasks"] = rows_read(large, looking.task_rows(filters), looking.EVERYTHING), 10_000
+        filters = filters_of(given, what="history", without=(), columns=chronicle.HISTORY)
+        read[f"history {given}"] = rows_read(large, chronicle.history(filters), spans), at_most
+    filters = filters_of({"limit": 1000}, what="tasks", without=(), columns=listing.TASKS)
+    read["tasks"] = rows_read(large, listing.task_rows(filters), looking.EVERYTHING), 10_000
+    filters = filters_of({"limit": 1000, "order_by": "id", "after": 9}, what="tasks", without=(), columns=listing.TASKS)
+    read["a page of tasks"] = rows_read(large, listing.task_rows(filters), looking.EVERYTHING), 10_000
     assert {name: rows for name, rows in read.items() if rows[0] > rows[1]} == {}
     assert all(rows > 0 for rows, _ in read.values())
 
@@ -102,3 +107,4 @@ def test_queues_and_batches_are_counted_from_the_tally(large: Database) -> None:
     # Nothing was told to the tally, so whoever counts rows gives another number.
     assert frames.queues(large)["done"].tolist() == [0, 0]
     assert frames.batches(large)["done"].sum() == 0
+    assert frames.count(large, status="done", queue="etl") == 0

@@ -132,8 +132,14 @@ def test_a_dry_run_calls_the_function_here_and_stores_nothing(alone: Queue, stor
         seen.append(x)
         return x
 
-    results: Any = alone.map(note, iter(range(1000)), dry_run=3)
+    results = alone.map(note, iter(range(1000)), dry_run=3)
     assert (results, seen, stored()) == ([0, 1, 2], [0, 1, 2], (0, 0))
+    assert alone.starmap(note, [(7,), (8,)], dry_run=1) == [7]
+
+
+def test_a_dry_run_is_no_option_to_be_kept_since_it_changes_what_a_map_returns(alone: Queue) -> None:
+    with pytest.raises(goque.InvalidInput, match=r"q\.map\(func, items, dry_run=3\)"):
+        alone.options(dry_run=3)
 
 
 def test_a_pipeline_stores_all_tasks_when_it_ends(q: Queue) -> None:

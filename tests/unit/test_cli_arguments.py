@@ -12,9 +12,10 @@ import pytest
 
 from goque.cli import main
 from goque.cli.commands import COMMANDS
-from goque.cli.looking import ids_or_names, moment
+from goque.cli.looking import FILTERS, ids_or_names, moment, pairs
 from goque.cli.serving import ELSEWHERE, FLAGS, config_of, duration, size, worker_arguments
-from goque.settings import usable_cores
+from goque.queries.filters import NAMES
+from goque.settings import seconds_left, usable_cores
 from goque.worker.crew import WorkerConfig
 
 
@@ -54,22 +55,6 @@ def test_options_become_fields_in_seconds_and_bytes() -> None:
         threads=None,
         listen=False,
     )
-
-
-def test_the_end_of_a_slurm_job_is_the_worker_s_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 3_600))
-    left = worker_config("--max-runtime", "auto").max_runtime
-    assert left is not None
-    assert 3_500 < left <= 3_600
-
-
-def test_the_end_of_no_known_job_is_an_error_that_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
-    with pytest.raises(SystemExit):
-        worker_config("--max-runtime", "auto")
-    assert "SLURM_JOB_END_TIME" in capsys.readouterr().err
 
 
 def test_a_value_of_an_environment_variable_goes_to_each_slot_in_turn() -> None:
@@ -182,3 +167,41 @@ def test_moments_are_durations_or_times_of_this_machine() -> None:
     local = moment("2026-11-24")
     assert not isinstance(local, str)
     assert (local.hour, local.utcoffset() is not None) == (0, True)
+
+
+def test_every_filter_of_history_is_an_option() -> None:
+    assert set(NAMES) - set(FILTERS) == {"order_by", "columns", "limit", "after", "failed"}  # --status says failed
+
+
+def test_metadata_is_read_as_json_where_it_is_that() -> None:
+    assert pairs("model=a, depth=3,on=true") == {"model": "a", "depth": 3, "on": True}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["history", "--staus", "error"], "goque history has no option '--staus'; did you mean --status"),
+        (["worker", "--qeues=etl"], "goque worker has no option '--qeues'; did you mean --queues"),
+        (["history", "leftover"], "goque history has no option 'leftover'"),
+    ],
+)
+def test_an_option_that_does_not_exist_names_the_close_ones(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_worker_in_a_batch_job_ends_before_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 3_600))
+    assert worker_config("--max-runtime", "auto").max_runtime == pytest.approx(3_590, abs=2)
+    assert seconds_left({"SLURM_JOB_END_TIME": "1000"}, now=900.0) == 100.0
+    assert seconds_left({"SLURM_JOB_END_TIME": "1000"}, now=1_100.0) == 0.0
+
+
+def test_auto_outside_of_a_batch_job_asks_for_the_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+    assert main(["worker", "--max-runtime", "auto"]) == 2
+    assert "SLURM_JOB_END_TIME" in capsys.readouterr().err

@@ -129,3 +129,13 @@ def test_a_key_file_holds_several_secrets_newest_first(tmp_path: Path) -> None:
     place.touch(mode=0o600)
     place.write_text(f"# rotated\n{newer}\n{SECRET}\n")
     assert KeyRing.from_file(place).code_keys == KeyRing.from_text(f"{newer},{SECRET}").code_keys
+
+
+def test_a_comma_parts_secrets_wherever_it_stands() -> None:
+    long = "sixteen characters"
+    assert (
+        KeyRing.from_text(f"{long}, and as many again").code_keys
+        == KeyRing.from_secrets(long, "and as many again").code_keys
+    )
+    with pytest.raises(InvalidInput):
+        KeyRing.from_text(f"{long},short")

@@ -222,3 +222,10 @@ def test_a_type_accepts_its_values_only(sql_type: SqlType[Any], right: list[obje
     for value in wrong:
         with pytest.raises(TypeError, match="it takes"):
             sql_type.check(value, "it")
+
+
+def test_a_column_that_there_is_not_names_the_close_ones() -> None:
+    from goque.sql import tasks
+
+    with pytest.raises(AttributeError, match="TasksView has no column 'statsu'; did you mean status"):
+        _ = tasks.statsu  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -217,8 +218,9 @@ def test_binding_ten_values_takes_less_than_ten_microseconds() -> None:
     names = "abcdefghij"
     made = Template(lambda: select(*(Bind(n, array(INTEGER) if n < "f" else INTEGER).as_(n) for n in names)), tuple)
     values: dict[str, Any] = {name: list(range(1000)) if name < "f" else 1 for name in names}
-    # The best of many short rounds: what it costs when nothing else has the processor.
-    assert min(timeit.repeat(lambda: made.bind(**values), number=100, repeat=200)) / 100 < 10e-6
+    # The best of many short rounds by this thread's own clock: whatever else the processor does meanwhile.
+    rounds = timeit.repeat(lambda: made.bind(**values), timer=time.thread_time, number=100, repeat=300)
+    assert min(rounds) / 100 < 10e-6
 
 
 MARK = "<<mark>>"

@@ -1,0 +1,230 @@
+"""History: one row per run, and one for each task that has not run. Not for: tasks and batches (``listing``)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from goque.model.identity import FIRST_BATCH_TASK, SPAN
+from goque.model.states import FAILED, FINAL, RunOutcome, Status
+from goque.queries import looking
+from goque.queries.filters import Filters
+from goque.queries.looking import beyond, first_rows, in_order, most, one_of, task_conditions, within, worker_is
+from goque.sql import (
+    BIGINT,
+    DOUBLE,
+    INTEGER,
+    TEXT,
+    TIMESTAMPTZ,
+    Condition,
+    Expression,
+    Query,
+    case,
+    clock_timestamp,
+    coalesce,
+    columns_of,
+    count,
+    epoch,
+    function,
+    lit,
+    not_exists,
+    null,
+    optional,
+    seconds,
+    select,
+)
+from goque.sql.tables import BATCH, LANE, RUN, TASK, WORKER
+
+TAIL = 2_000
+"""Characters of a log that history shows."""
+
+_RECORDED = frozenset({Status.PENDING, Status.DONE, Status.ERROR, Status.CANCELED})
+_FAILED = [lit(status) for status in sorted(FAILED)]
+_FINAL = [lit(status) for status in sorted(FINAL)]
+
+
+def _runs_in_its_row() -> Condition:
+    """The task row tells of a run: a success, one that goes on, or a canceled one whose code has not stopped."""
+    return ((TASK.run > lit(0)) & TASK.status.in_([lit(Status.DONE), lit(Status.PROCESSING)])) | (
+        (TASK.status == lit(Status.CANCELED)) & (TASK.seq < lit(0)) & TASK.started_at.is_not_null()
+    )
+
+
+def _recorded(filters: Filters, span: Any, limit: int | None) -> Query[Any] | None:
+    """Runs with a record of their own."""
+    if filters.status is not None and not filters.status & _RECORDED:
+        return None
+    conditions, lane_needed = task_conditions(filters)
+    conditions += within(RUN.finished_at, filters)
+    if filters.status is not None:
+        conditions.append(one_of(RUN.status, filters.status & _RECORDED))
+    if filters.outcome is not None:
+        conditions.append(one_of(RUN.outcome, filters.outcome))
+    if filters.worker is not None:
+        conditions.append(worker_is(RUN.worker_id, filters.worker))
+    if filters.longer_than is not None:
+        conditions.append(RUN.finished_at - RUN.started_at > seconds(filters.longer_than))
+    if filters.error_type is not None:
+        conditions.append(RUN.error_type.in_(filters.error_type))
+    if filters.error is not None:
+        lowered = function("lower", TEXT, RUN.error, nullable=True)
+        conditions.append(function("strpos", INTEGER, lowered, filters.error.lower()) > lit(0))
+    query = (
+        select(RUN.task_id.as_("id"), optional(RUN.run).as_("recorded"), lit(False).as_("own"), TASK.created_at)
+        .from_(RUN)
+        .join(TASK, TASK.id == RUN.task_id)
+    )
+    if lane_needed:
+        query = query.join(LANE, LANE.id == TASK.lane_id)
+    conditions += beyond(RUN.task_id, RUN.run, filters)
+    query = query.where(RUN.task_id >= span.first, RUN.task_id <= span.last, *conditions)
+    found: Query[Any] = first_rows(query, filters, limit, RUN.task_id, RUN.run)
+    return found
+
+
+def _told_by_task(filters: Filters, span: Any, limit: int | None) -> Query[Any] | None:
+    """Runs that the task row tells of, and tasks that have not run."""
+    if filters.error_type is not None or filters.error is not None or filters.status == frozenset({Status.ERROR}):
+        return None  # a failed run has a record
+    own = _runs_in_its_row()
+    conditions, lane_needed = task_conditions(filters)
+    conditions += within(coalesce(TASK.finished_at, TASK.started_at, TASK.created_at), filters)
+    if filters.status is not None:
+        conditions.append(one_of(TASK.status, filters.status))
+    if filters.outcome is not None:
+        if RunOutcome.DONE not in filters.outcome:
+            return None
+        conditions += [own, TASK.status == lit(Status.DONE)]
+    if filters.worker is not None:
+        conditions += [own, worker_is(TASK.worker_id, filters.worker)]
+    if filters.longer_than is not None:
+        until = case((TASK.status == lit(Status.DONE), TASK.finished_at), else_=optional(clock_timestamp()))
+        conditions += [own, until - TASK.started_at > seconds(filters.longer_than)]
+    has_not_run = not_exists(select(RUN.run).from_(RUN).where(RUN.task_id == TASK.id))
+    query = select(TASK.id, null(INTEGER).as_("recorded"), own.as_("own"), TASK.created_at).from_(TASK)
+    if lane_needed:
+        query = query.join(LANE, LANE.id == TASK.lane_id)
+    conditions += beyond(TASK.id, TASK.run, filters)
+    query = query.where(TASK.id >= span.first, TASK.id <= span.last, *conditions, own | has_not_run)
+    found: Query[Any] = first_rows(query, filters, limit, TASK.id)
+    return found
+
+
+def _chosen(filters: Filters, limit: int | None) -> Any:
+    """The newest ``limit`` rows to show: task, number of the run's record, and whether the task row tells of a run."""
+    span = looking.span()
+    arms = []
+    for name, part in (("recorded", _recorded(filters, span, limit)), ("told", _told_by_task(filters, span, limit))):
+        if part is not None:
+            rows = part.sub(name)
+            arms.append(select(*columns_of(rows)).from_(span).cross_join_lateral(rows))
+    if not arms:
+        arms = [_nothing()]
+    every: Any = (arms[0] if len(arms) == 1 else arms[0].union_all(arms[1])).sub("every")
+    query = select(*columns_of(every)).from_(every)
+    if limit is not None:
+        query = query.order_by(*in_order(filters, every, {}, run=True)).limit(limit)
+    return query
+
+
+def _nothing() -> Any:
+    """For filters that exclude each other."""
+    columns = (TASK.id, null(INTEGER).as_("recorded"), lit(False).as_("own"), TASK.created_at)
+    return select(*columns).from_(TASK).where(lit(False))
+
+
+def _seconds_between(later: Expression[Any], earlier: Expression[Any]) -> Expression[Any]:
+    """Never negative, since the two come from different readings; null if either is."""
+    gap: Any = later - earlier
+    positive: Expression[Any] = (gap + function("abs", DOUBLE, gap, nullable=True)) / 2.0
+    return positive
+
+
+def _history_columns(chosen: Any) -> dict[str, Expression[Any]]:
+    own = chosen.own
+    run, status = optional(RUN.run), coalesce(optional(RUN.status), TASK.status)
+
+    def of_run(in_task: Expression[Any], in_run: Expression[Any]) -> Expression[Any]:
+        return case((own, optional(in_task)), else_=optional(in_run))
+
+    started: Any = of_run(TASK.started_at, RUN.started_at)
+    finished: Any = coalesce(optional(RUN.finished_at), TASK.finished_at)
+    number: Any = of_run(TASK.run, run)
+    since_ready = case(
+        (own & TASK.seq.is_not_null(), function("abs", BIGINT, TASK.seq).cast(DOUBLE) / 1e6),
+        (number == lit(1), epoch(TASK.created_at)),
+        else_=null(DOUBLE),
+    )
+    until: Any = case((own & (TASK.status != lit(Status.DONE)), optional(clock_timestamp())), else_=finished)
+    reason = case(
+        ((TASK.status == lit(Status.CANCELED)) & coalesce(run == TASK.run, lit(True)), TASK.reason), else_=null(TEXT)
+    )
+    outcome = case(
+        (own & (TASK.status == lit(Status.DONE)), optional(lit(RunOutcome.DONE))), else_=optional(RUN.outcome)
+    )
+    return {
+        "task_id": TASK.id,
+        "run": number,
+        "status": status,
+        "outcome": outcome,
+        "task_status": TASK.status,
+        "failed": status.in_(_FAILED),
+        "final": TASK.status.in_(_FINAL),
+        "batch": coalesce(optional(BATCH.name), optional(BATCH.id).cast(TEXT)),
+        "position": case((TASK.id >= lit(FIRST_BATCH_TASK), optional(TASK.id % lit(SPAN))), else_=null(BIGINT)),
+        "queue": LANE.queue,
+        "type": LANE.type,
+        "external_id": TASK.external_id,
+        "priority": LANE.priority,
+        "owner": LANE.owner,
+        "created_at": TASK.created_at,
+        "run_at": TASK.run_at,
+        "started_at": started,
+        "finished_at": case((own & (TASK.status != lit(Status.DONE)), null(TIMESTAMPTZ)), else_=finished),
+        "wait_s": _seconds_between(epoch(started), since_ready),
+        "run_s": epoch(until - started),
+        "worker": of_run(TASK.worker_id, RUN.worker_id),
+        "host": optional(WORKER.host),
+        "pid": optional(WORKER.pid),
+        "cpu_s": of_run(TASK.cpu_s, RUN.cpu_s),
+        "max_rss_mb": of_run(TASK.max_rss_mb, RUN.max_rss_mb),
+        "error_type": optional(RUN.error_type),
+        "error": coalesce(optional(RUN.error), reason),
+        "traceback": optional(RUN.traceback),
+        "args_repr": optional(RUN.args_repr),
+        "log_tail": function("right", TEXT, of_run(TASK.log, RUN.log), lit(TAIL), nullable=True),
+        "metadata": TASK.metadata,
+    }
+
+
+HISTORY = (
+    "task_id", "run", "status", "outcome", "task_status", "failed", "final", "batch", "position", "queue", "type",
+    "external_id", "priority", "owner", "created_at", "run_at", "started_at", "finished_at", "wait_s", "run_s",
+    "worker", "host", "pid", "cpu_s", "max_rss_mb", "error_type", "error", "traceback", "args_repr", "log_tail",
+    "metadata",
+)  # fmt: skip
+"""The columns of history, in order."""
+
+
+def history(filters: Filters) -> Query[Any]:
+    """One row per run, and one for each task that has not run; run it with ``span_values``."""
+    chosen: Any = _chosen(filters, most(filters)).sub("chosen")
+    known = _history_columns(chosen)
+    columns = [known[name].as_(name) for name in filters.columns or HISTORY]
+    worker = case((chosen.own, TASK.worker_id), else_=optional(RUN.worker_id))
+    query = (
+        select(*columns)
+        .from_(chosen)
+        .join(TASK, TASK.id == chosen.id)
+        .join(LANE, LANE.id == TASK.lane_id)
+        .left_join(RUN, (RUN.task_id == chosen.id) & (RUN.run == chosen.recorded))
+        .left_join(BATCH, BATCH.id == LANE.batch_id)
+        .left_join(WORKER, WORKER.id == worker)
+    )
+    found: Query[Any] = query.order_by(*in_order(filters, chosen, known, run=True)).limit(filters.limit)
+    return found
+
+
+def history_size(filters: Filters, at_most: int) -> Query[Any]:
+    """How many rows there are in all, counted up to ``at_most``; run it with ``span_values``."""
+    return select(count().as_("n")).from_(_chosen(replace(filters, order_by=(), after=None), at_most).sub("chosen"))
