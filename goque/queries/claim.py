@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from goque.model.eligibility import Eligibility
@@ -60,6 +61,7 @@ class Claimed(NamedTuple):
     checkpoint: bytes | None
     expired: bool
     args: bytes | None
+    slot: datetime | None
 
 
 class LaneRow(NamedTuple):
@@ -191,6 +193,7 @@ def _claim() -> Query[Any]:
             TASK.checkpoint,
             coalesce(TASK.expires_at < now(), lit(False)).as_("expired"),
             case((inline, TASK.args), else_=null(BYTEA)).as_("args"),
+            TASK.slot,
         )
         .cte("taken")
     )
@@ -223,6 +226,7 @@ def _claim() -> Query[Any]:
             taken.checkpoint,
             taken.expired,
             taken.args,
+            taken.slot,
         )
         .with_(picked, taken, noted)
         .from_(taken)

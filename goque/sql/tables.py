@@ -125,6 +125,7 @@ class TaskTable(Table):
     same_as = Column(BIGINT, nullable=True)
     external_id = Column(TEXT, nullable=True)
     args = Column(BYTEA, nullable=True)
+    payload = Column(JSONB, nullable=True)
     result = Column(BYTEA, nullable=True)
     cpu_s = Column(DOUBLE, nullable=True)
     max_rss_mb = Column(DOUBLE, nullable=True)
@@ -133,6 +134,7 @@ class TaskTable(Table):
     checkpoint = Column(BYTEA, nullable=True)
     metadata = Column(JSONB, nullable=True)
     reason = Column(TEXT, nullable=True)
+    slot = Column(TIMESTAMPTZ, nullable=True)
 
 
 class RunTable(Table):
@@ -232,6 +234,36 @@ class QueueTable(Table):
     keep_failed_s = Column(DOUBLE, nullable=True)
 
 
+class ScheduleTable(Table):
+    """When tasks of a type are made by themselves, and how far that came."""
+
+    name = Column(TEXT)
+    app = Column(TEXT)
+    type = Column(TEXT)
+    cron = Column(TEXT, nullable=True)
+    every_s = Column(DOUBLE, nullable=True)
+    tz = Column(TEXT)
+    catch_up = Column(TEXT)
+    run_on_start = Column(BOOLEAN)
+    payload = Column(JSONB, nullable=True)
+    deployed_at = Column(TIMESTAMPTZ)
+    next_at = Column(TIMESTAMPTZ)
+    last_at = Column(TIMESTAMPTZ, nullable=True)
+    paused = Column(BOOLEAN)
+    resumed_at = Column(TIMESTAMPTZ, nullable=True)
+    retired_at = Column(TIMESTAMPTZ, nullable=True)
+    revision = Column(BIGINT)
+
+
+class DeploymentTable(Table):
+    """What an app declared, once per content, and when it was seen first."""
+
+    app = Column(TEXT)
+    digest = Column(TEXT)
+    version = Column(BIGINT)
+    seen_at = Column(TIMESTAMPTZ)
+
+
 class MaintenanceTable(Table):
     """Whose turn was when."""
 
@@ -253,4 +285,6 @@ TALLY = TallyTable("tally")
 DEPENDENCY = DependencyTable("dependency")
 EXTERNAL_ID = ExternalIdTable("external_id")
 QUEUE = QueueTable("queue")
+SCHEDULE = ScheduleTable("schedule")
+DEPLOYMENT = DeploymentTable("deployment")
 MAINTENANCE = MaintenanceTable("maintenance")

@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from goque.model.eligibility import Eligibility
@@ -53,6 +54,8 @@ class Held:
     live_log: str = ""
     over: bool = False
     """Its end is written, or it is another's by now."""
+    scheduled: datetime | None = None
+    """The slot of its schedule."""
 
     @property
     def alone(self) -> bool:
