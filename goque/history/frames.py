@@ -15,6 +15,7 @@ from goque.queries import looking
 from goque.queries.filters import Filters, filters_of
 from goque.sql import Query, select, statement_of
 from goque.sql import queues as queues_view
+from goque.sql import schedules as schedules_view
 from goque.sql import workers as workers_view
 from goque.sql.columns import columns_of
 
@@ -67,6 +68,12 @@ def workers(database: Verbs, *, alive: bool | None = None) -> DataFrame:
     if alive is not None:
         query = query.where(workers_view.alive if alive else ~workers_view.alive)
     return _fetch(database, query, "workers", few=True)
+
+
+def schedules(database: Verbs) -> DataFrame:
+    """One row per schedule that is declared, by name."""
+    columns = columns_of(schedules_view)
+    return _fetch(database, select(*columns).from_(schedules_view).order_by(columns[0]), "schedules", few=True)
 
 
 def errors(database: Verbs, *, spans: Spans) -> DataFrame:
