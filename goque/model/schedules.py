@@ -85,10 +85,10 @@ def zone_of(schedule: Schedule) -> ZoneInfo:
 def slots_after(schedule: Schedule, moment: datetime) -> Iterator[datetime]:
     """All slots later than a moment, in order, in UTC.
 
-    Intervals are counted from 1970. Cron follows the wall clock of the time zone, as Debian's does where that is set:
-    a time that is left out comes when the clock has been set forward, one that comes twice comes the first time. Where
-    minute or hour begin with ``*``, the schedule goes by what the clock shows: nothing for the hour that is left out,
-    twice as much in the hour that comes twice.
+    Intervals are counted from 1970. Cron goes by the wall clock of the time zone, and on days when that is set does as
+    Debian's cron does: a time that is left out comes when the clock has been set forward, one that is shown twice
+    comes the first time. Where minute or hour begin with ``*`` only what the clock shows counts: nothing for an hour
+    that is left out, twice as much in an hour that comes twice.
     """
     if schedule.every_s is not None:
         return _interval(_period(schedule.every_s), moment)
@@ -134,6 +134,8 @@ def _interval(period: int, moment: datetime) -> Iterator[datetime]:
 
 def _period(every_s: float) -> int:
     """A period in microseconds."""
+    if isinstance(every_s, bool) or not isinstance(every_s, int | float):
+        raise InvalidInput(f"a period is a number of seconds, not {every_s!r}")
     if not SHORTEST_S <= every_s <= LONGEST_S:
         raise InvalidInput(f"a period is from 1 second to 366 days, not {every_s:g} seconds; for longer ones use cron")
     return round(every_s * 1_000_000)
@@ -168,14 +170,15 @@ def _moments(walls: Iterable[datetime], zone: ZoneInfo, fold: int, *, left_out: 
     shows, at the moment when it was set forward."""
     for wall in walls:
         shown = wall
-        while (moment := shown.replace(tzinfo=zone, fold=fold).astimezone(UTC)) and not _shows(zone, moment, shown):
+        while not _is_shown(shown, zone):
             shown += _MINUTE
         if left_out or shown == wall:
-            yield moment
+            yield shown.replace(tzinfo=zone, fold=fold).astimezone(UTC)
 
 
-def _shows(zone: ZoneInfo, moment: datetime, wall: datetime) -> bool:
-    return moment.astimezone(zone).replace(tzinfo=None) == wall
+def _is_shown(wall: datetime, zone: ZoneInfo) -> bool:
+    """Whether the clock ever shows that: not where it is set forward past it."""
+    return wall.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None) == wall
 
 
 def _check_json(payload: Any) -> None:

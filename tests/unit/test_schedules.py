@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
@@ -31,12 +32,11 @@ CHANGES = [
 ]
 
 
-def minutes_of_two_days(change: datetime) -> list[datetime]:
-    return [change - DAY + n * MINUTE for n in range(2 * 24 * 60)]
-
-
-def shown(moment: datetime, zone: str) -> datetime:
-    return moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+@cache
+def shown(zone: str, change: datetime) -> list[tuple[datetime, datetime]]:
+    """Each minute of the two days around a change, with what the clock on the wall shows then."""
+    minutes = (change - DAY + n * MINUTE for n in range(2 * 24 * 60))
+    return [(minute, minute.astimezone(ZoneInfo(zone)).replace(tzinfo=None)) for minute in minutes]
 
 
 def walls(cron: str, change: datetime) -> set[datetime]:
@@ -63,7 +63,7 @@ def test_a_schedule_with_a_star_goes_by_what_the_clock_shows(
 ) -> None:
     cron = f"{minutes} {hours} * * *"
     wanted = walls(cron, change)
-    expected = [moment for moment in minutes_of_two_days(change) if shown(moment, zone) in wanted]
+    expected = [moment for moment, wall in shown(zone, change) if wall in wanted]
     assert within(Schedule("s", "t", cron=cron, tz=zone), change) == expected
 
 
@@ -75,8 +75,8 @@ def test_a_set_time_comes_once_a_day_whatever_the_clock_does(
 ) -> None:
     cron = f"{minutes} {hours} * * *"
     first_shown: dict[datetime, datetime] = {}
-    for moment in minutes_of_two_days(change):
-        first_shown.setdefault(shown(moment, zone), moment)
+    for moment, wall in shown(zone, change):
+        first_shown.setdefault(wall, moment)
     start, end = min(first_shown), max(first_shown)
     # A time that the clock leaves out comes when the clock has been set, which is the moment of the change.
     expected = {first_shown.get(wall, change) for wall in walls(cron, change) if start <= wall <= end}
@@ -172,6 +172,7 @@ def test_nothing_is_due_before_its_time() -> None:
         ({"cron": None, "every_s": -1.0}, "from 1 second"),
         ({"cron": None, "every_s": float("nan")}, "from 1 second"),
         ({"cron": None, "every_s": float("inf")}, "from 1 second"),
+        ({"cron": None, "every_s": "15m"}, "a number of seconds"),
         ({"catch_up": "some"}, "'skip', 'one', 'all'"),
         ({"payload": {1, 2}}, "JSON"),
         ({"payload": float("nan")}, "JSON"),
