@@ -7,6 +7,7 @@
 --   tally        changes of counts by lane and status       dependency what must end before a task is released
 --   external_id  who has an external id                     queue      pause and retention per queue
 --   task_type    what workers told of the types they run    setting    facts about this database
+--   schedule     when tasks are made by themselves          deployment what an app declared, and when it was seen first
 --   maintenance  whose turn was when
 --
 -- task.seq is when the task became ready, in microseconds since 1970 on the database's clock. Positive: ready to be
@@ -125,6 +126,7 @@ create table {schema}.task (
     checkpoint    bytea,
     metadata      jsonb,
     reason        text,
+    slot          timestamptz,
     check (attempts <= max_attempts),
     check (seq is null or seq < 0 or status in ('new', 'error')),
     check (seq is null or run_at is null)
@@ -238,12 +240,44 @@ create table {schema}.task_type (
     declared_at   timestamptz not null default now()
 );
 
+-- next_at is the first slot that was not made yet. Every change raises the revision, which is the fence of whoever read
+-- the row before. A schedule that is not declared any more is retired, not deleted: it keeps its pause.
+create table {schema}.schedule (
+    name          text primary key,
+    app           text not null,
+    type          text not null,
+    cron          text,
+    every_s       double precision,
+    tz            text not null,
+    catch_up      text not null,
+    run_on_start  boolean not null,
+    payload       jsonb,
+    deployed_at   timestamptz not null,
+    next_at       timestamptz not null,
+    last_at       timestamptz,
+    paused        boolean not null default false,
+    resumed_at    timestamptz,
+    retired_at    timestamptz,
+    revision      bigint not null default 0,
+    check ((cron is null) <> (every_s is null)),
+    check (catch_up in ('skip', 'one', 'all'))
+);
+
+create table {schema}.deployment (
+    app      text not null,
+    digest   text not null,
+    version  bigint not null,
+    seen_at  timestamptz not null default clock_timestamp(),
+    primary key (app, digest)
+);
+
 create table {schema}.maintenance (
     name     text primary key,
     last_at  timestamptz not null default 'epoch',
     cursor   bigint not null default 0
 );
 insert into {schema}.maintenance (name) values ('heal'), ('clean'), ('fold');
+insert into {schema}.maintenance (name) values ('declare');
 
 -- For whoever writes SQL and no Python: one task of a named type, with the options that its workers declared unless
 -- others are given; gives its id, or that of the task which has the external id. See docs/plain-sql.md.

@@ -1,4 +1,4 @@
--- What people look at: one row per task, per run, per batch, per queue, per worker.
+-- What people look at: one row per task, per run, per batch, per queue, per worker, per schedule.
 --
 -- The plural is the view, the singular the table. Arguments, results and code are in none of them. A success is told by
 -- its task and every other run by a record in run; both are a row of the view runs. Counts are sums of tally, which
@@ -41,7 +41,8 @@ select
     lane.tags,
     task.metadata,
     task.progress,
-    task.same_as
+    task.same_as,
+    task.slot
 from {schema}.task
 join {schema}.lane on lane.id = task.lane_id
 left join {schema}.batch on batch.id = lane.batch_id
@@ -261,3 +262,20 @@ select
     worker.lost_at,
     worker.ended_at
 from {schema}.worker;
+
+create view {schema}.schedules as
+select
+    schedule.name,
+    schedule.app,
+    schedule.type,
+    schedule.cron,
+    schedule.every_s,
+    schedule.tz,
+    schedule.catch_up,
+    schedule.run_on_start,
+    schedule.paused,
+    case when not schedule.paused then schedule.next_at end as next_at,
+    schedule.last_at,
+    schedule.deployed_at
+from {schema}.schedule
+where schedule.retired_at is null;

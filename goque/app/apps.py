@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from goque.app import schedules
 from goque.errors import AppUnusable
 from goque.model.manifest import App
 from goque.postgres.verbs import Verbs
@@ -29,8 +30,15 @@ def gathered(given: Iterable[Registry | str]) -> list[App]:
     return found
 
 
-def declare(database: Verbs, apps: Iterable[App]) -> None:
-    """Tell everybody what these apps offer."""
+def declare(database: Verbs, apps: Iterable[App], owner: str) -> None:
+    """Tell everybody what these apps offer. A registry of this process is one app of its ``owner``, anew each time.
+
+    Raises:
+        InvalidInput: a schedule that cannot be; nothing of its app was told.
+    """
     for app in apps:
+        schedules.declare(
+            database, app.reference or f"notebook of {owner}", app.schedules, app.version, anew=not app.reference
+        )
         if app.types:
             database.pipeline(types.declare(app.types))

@@ -119,7 +119,7 @@ class Core:
             return []
         self.require_writable()
         found = apps.gathered(given)
-        apps.declare(self.database, found)
+        apps.declare(self.database, found, self.settings.owner)
         self.types.forget()
         return found
 

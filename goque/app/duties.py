@@ -7,18 +7,20 @@ from collections.abc import Callable
 from goque.maintenance.bookkeeper import Bookkeeper
 from goque.maintenance.healer import Healer
 from goque.maintenance.promoter import Promoter
+from goque.maintenance.scheduler import Scheduler
 from goque.maintenance.sweeper import Sweeper
 from goque.postgres.verbs import Verbs
 
 
 class SharedDuties:
-    """Healing, promoting, counting and sweeping, each in a thread of its own and beside those of other workers."""
+    """Healing, promoting, scheduling, counting and sweeping: each in a thread, and beside those of other workers."""
 
     def __init__(self, database: Verbs, ready: Callable[[], None]) -> None:
         """``ready`` is called when one of them made something ready to be claimed."""
         self._healer = Healer(database, healed=ready)
         self._promoter = Promoter(database, promoted=ready)
-        self._services = (self._healer, self._promoter, Bookkeeper(database), Sweeper(database))
+        scheduler = Scheduler(database, made=ready)
+        self._services = (self._healer, self._promoter, scheduler, Bookkeeper(database), Sweeper(database))
 
     def start(self) -> None:
         """Start all of them."""

@@ -312,6 +312,27 @@ class Queue:
         if not queues:
             self._core.take_up(self._core.database.all(lanes.unfinished_lanes(self._core.settings.owner)))
 
+    def pause_schedules(self, *names: str) -> None:
+        """Make no tasks of these schedules, or of all that there are. Slots that pass meanwhile are not made up for."""
+        self._set_schedules_paused(names, True)
+
+    def resume_schedules(self, *names: str) -> None:
+        """Take back ``pause_schedules`` for these schedules, or for all."""
+        self._set_schedules_paused(names, False)
+
+    def forget_schedules(self, app: str) -> None:
+        """Remove the schedules of an app that is gone, or is to be taken back to an older version.
+
+        The next worker that starts with it declares its own, whatever was declared before.
+
+        Raises:
+            NotFound: no app of this name has declared schedules.
+        """
+        from goque.app import schedules
+
+        self._core.require_writable()
+        schedules.forget(self._core.database, app)
+
     def start_workers(
         self,
         slots: int,
@@ -383,6 +404,12 @@ class Queue:
 
         return frames.workers(self._core.database, alive=alive, **filters)
 
+    def schedules(self) -> DataFrame:
+        """One row per schedule, by name: when it is due next, which slot was the last, whether it is paused."""
+        from goque.history import frames
+
+        return frames.schedules(self._core.database)
+
     def select(self, *columns: Any) -> Any:
         """A query of your own over ``goque.sql`` tables: ``q.select(tasks.type, count()).group_by(...).to_frame()``."""
         from goque.app.selecting import UserSelect
@@ -437,6 +464,12 @@ class Queue:
             names = [word("queue", name) for name in queues] or [EVERY_QUEUE]
             self._core.database.run(control.pause_queues(names, paused))
         self._core.waker.say(Word.STOP if paused else Word.WORK)
+
+    def _set_schedules_paused(self, names: Sequence[str], paused: bool) -> None:
+        from goque.app import schedules
+
+        self._core.require_writable()
+        schedules.set_paused(self._core.database, names, paused)
 
 
 def _peeked(items: Items) -> tuple[Any, Items]:

@@ -47,7 +47,7 @@ def serve(settings: Settings, config: WorkerConfig, apps: Sequence[str] = ()) ->
     """
     found = gathered(apps)
     database, ring = _prepared(settings, pooler=not config.listen)
-    declare(database, found)
+    declare(database, found, settings.owner)
     worker = Worker(
         database, ring, replace(config, owner=settings.owner, apps=found), duties=SharedDuties, spawner=Spawner
     )

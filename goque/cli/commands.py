@@ -74,6 +74,15 @@ exit codes:
     "batches": Command(
         "looking", "one row per batch with its counts, newest first", "  goque batches\n  goque batches --owner ann"
     ),
+    "schedules": Command(
+        "schedules",
+        "what is due when; pausing, and forgetting what an app declared",
+        """\
+  goque schedules
+  goque schedules pause nightly            make no tasks of it; slots that pass meanwhile are not made up for
+  goque schedules resume nightly
+  goque schedules forget shop.jobs:jobs    of an app that is gone, or before an older version of it is started""",
+    ),
     "retry": Command(
         "changing",
         "run failed and canceled tasks again",

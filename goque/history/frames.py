@@ -13,7 +13,9 @@ from goque.model.states import FAILED
 from goque.postgres.verbs import Verbs
 from goque.queries import chronicle, listing, looking
 from goque.queries.filters import NAMES, Filters, filters_of
-from goque.sql import Query, statement_of
+from goque.sql import Query, select, statement_of
+from goque.sql import schedules as schedules_view
+from goque.sql.columns import columns_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -84,6 +86,12 @@ def workers(database: Verbs, *, alive: bool | None = None, **given: Any) -> Data
 
 def _filters(given: Mapping[str, Any], what: str, kept: Collection[str], columns: Sequence[str]) -> Filters:
     return filters_of(given, what=what, without=[name for name in NAMES if name not in kept], columns=columns)
+
+
+def schedules(database: Verbs) -> DataFrame:
+    """One row per schedule that is declared, by name."""
+    columns = columns_of(schedules_view)
+    return _fetch(database, select(*columns).from_(schedules_view).order_by(columns[0]), "schedules", few=True)
 
 
 def errors(database: Verbs, *, spans: Spans) -> DataFrame:

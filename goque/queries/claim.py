@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -68,6 +69,7 @@ class Claimed(NamedTuple):
     checkpoint: bytes | None
     expired: bool
     args: bytes | None
+    slot: datetime | None
 
 
 class LaneRow(NamedTuple):
@@ -142,17 +144,17 @@ def _lanes_with_ready_tasks() -> Cte:
     return recursive("found", select(optional(start.lane_id).as_("lane_id")).from_(start), step)
 
 
+def listed() -> list[Expression[Any]]:
+    """The columns of ``Listed``."""
+    named = case((LANE.function_id.is_null(), LANE.type), else_=null(TEXT)).as_("type")
+    return [LANE.id, LANE.queue, LANE.priority, LANE.timeout_s, named]
+
+
 @template(read=Listed._make)
 def _live_lanes() -> Query[Any]:
     found = _lanes_with_ready_tasks()
     return (
-        select(
-            LANE.id,
-            LANE.queue,
-            LANE.priority,
-            LANE.timeout_s,
-            case((LANE.function_id.is_null(), LANE.type), else_=null(TEXT)).as_("type"),
-        )
+        select(*listed())
         .with_(found)
         .from_(found)
         .join(LANE, LANE.id == found.lane_id)
@@ -213,6 +215,7 @@ def _claim() -> Query[Any]:
             TASK.checkpoint,
             coalesce(TASK.expires_at < now(), lit(False)).as_("expired"),
             case((inline, body), else_=null(BYTEA)).as_("args"),
+            TASK.slot,
         )
         .cte("taken")
     )
@@ -245,6 +248,7 @@ def _claim() -> Query[Any]:
             taken.checkpoint,
             taken.expired,
             taken.args,
+            taken.slot,
         )
         .with_(picked, taken, noted)
         .from_(taken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from goque.model.eligibility import Eligibility
-from goque.queries.claim import Listed, _open_lane, _servable
+from goque.queries.claim import Listed, _open_lane, _servable, listed
 from goque.queries.moments import ready_now
 from goque.sql import (
     BIGINT,
@@ -51,7 +51,7 @@ def _in_order() -> Query[Any]:
         .sub("first")
     )
     return (
-        select(LANE.id, LANE.queue, LANE.priority, LANE.timeout_s)
+        select(*listed())
         .from_(LANE)
         .cross_join_lateral(first)
         .where(_open_lane(), _servable())

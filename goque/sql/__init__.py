@@ -77,7 +77,7 @@ from goque.sql.types import (
     array,
     enum_text,
 )
-from goque.sql.views import batches, queues, runs, tasks, workers
+from goque.sql.views import batches, queues, runs, schedules, tasks, workers
 from goque.sql.writes import Delete, Insert, Update, delete, insert, update
 
 __all__ = [
@@ -156,6 +156,7 @@ __all__ = [
     "row_number",
     "runs",
     "scalar",
+    "schedules",
     "seconds",
     "select",
     "statement_of",

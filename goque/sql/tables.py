@@ -134,6 +134,7 @@ class TaskTable(Table):
     checkpoint = Column(BYTEA, nullable=True)
     metadata = Column(JSONB, nullable=True)
     reason = Column(TEXT, nullable=True)
+    slot = Column(TIMESTAMPTZ, nullable=True)
 
 
 class RunTable(Table):
@@ -246,6 +247,36 @@ class TaskTypeTable(Table):
     declared_at = Column(TIMESTAMPTZ)
 
 
+class ScheduleTable(Table):
+    """When tasks of a type are made by themselves, and how far that came."""
+
+    name = Column(TEXT)
+    app = Column(TEXT)
+    type = Column(TEXT)
+    cron = Column(TEXT, nullable=True)
+    every_s = Column(DOUBLE, nullable=True)
+    tz = Column(TEXT)
+    catch_up = Column(TEXT)
+    run_on_start = Column(BOOLEAN)
+    payload = Column(JSONB, nullable=True)
+    deployed_at = Column(TIMESTAMPTZ)
+    next_at = Column(TIMESTAMPTZ)
+    last_at = Column(TIMESTAMPTZ, nullable=True)
+    paused = Column(BOOLEAN)
+    resumed_at = Column(TIMESTAMPTZ, nullable=True)
+    retired_at = Column(TIMESTAMPTZ, nullable=True)
+    revision = Column(BIGINT)
+
+
+class DeploymentTable(Table):
+    """What an app declared, once per content, and when it was seen first."""
+
+    app = Column(TEXT)
+    digest = Column(TEXT)
+    version = Column(BIGINT)
+    seen_at = Column(TIMESTAMPTZ)
+
+
 class MaintenanceTable(Table):
     """Whose turn was when."""
 
@@ -268,4 +299,6 @@ DEPENDENCY = DependencyTable("dependency")
 EXTERNAL_ID = ExternalIdTable("external_id")
 QUEUE = QueueTable("queue")
 TASK_TYPE = TaskTypeTable("task_type")
+SCHEDULE = ScheduleTable("schedule")
+DEPLOYMENT = DeploymentTable("deployment")
 MAINTENANCE = MaintenanceTable("maintenance")

@@ -1,4 +1,5 @@
-"""The views for users, declared as the migrations make them: ``tasks``, ``runs``, ``batches``, ``queues``, ``workers``.
+"""The views for users, declared as the migrations make them: ``tasks``, ``runs``, ``batches``, ``queues``, ``workers``,
+``schedules``.
 
 Not for: the tables behind them, which are named in the singular (``sql.tables``). A test holds the declarations
 against the catalog of a migrated database.
@@ -46,6 +47,7 @@ class TasksView(Table):
     metadata = Column(JSONB, nullable=True)
     progress = Column(JSONB, nullable=True)
     same_as = Column(BIGINT, nullable=True)
+    slot = Column(TIMESTAMPTZ, nullable=True)
 
 
 class RunsView(Table):
@@ -151,13 +153,38 @@ class WorkersView(Table):
     ended_at = Column(TIMESTAMPTZ, nullable=True)
 
 
+class SchedulesView(Table):
+    """One row per schedule that is declared. ``last_at`` is the last slot a task was made for."""
+
+    name = Column(TEXT)
+    app = Column(TEXT)
+    type = Column(TEXT)
+    cron = Column(TEXT, nullable=True)
+    every_s = Column(DOUBLE, nullable=True)
+    tz = Column(TEXT)
+    catch_up = Column(TEXT)
+    run_on_start = Column(BOOLEAN)
+    paused = Column(BOOLEAN)
+    next_at = Column(TIMESTAMPTZ, nullable=True)
+    last_at = Column(TIMESTAMPTZ, nullable=True)
+    deployed_at = Column(TIMESTAMPTZ)
+
+
 tasks = TasksView("tasks")
 runs = RunsView("runs")
 batches = BatchesView("batches")
 queues = QueuesView("queues")
 workers = WorkersView("workers")
+schedules = SchedulesView("schedules")
 
-_VIEWS: dict[str, Table] = {"tasks": tasks, "runs": runs, "batches": batches, "queues": queues, "workers": workers}
+_VIEWS: dict[str, Table] = {
+    "tasks": tasks,
+    "runs": runs,
+    "batches": batches,
+    "queues": queues,
+    "workers": workers,
+    "schedules": schedules,
+}
 
 
 def view_called(name: str) -> Table:

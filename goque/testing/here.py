@@ -16,8 +16,8 @@ from time import monotonic
 from typing import TextIO
 
 from goque.model.outcomes import Outcome
-from goque.worker import capture, context, protocol
-from goque.worker.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Returned, Why
+from goque.worker import capture, context, protocol, submissions
+from goque.worker.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Returned, Submitted, Why
 from goque.worker.lines import failed, stopped
 from goque.worker.measures import Usage
 from goque.worker.runner import LoadedProgram, LoopRunner, Message, Runner
@@ -110,6 +110,8 @@ class _Told:
     def send(self, kind: int, serial: int, body: bytes = b"", rare: bytes = b"") -> None:  # noqa: ARG002
         if kind == protocol.PROGRESSED:
             self.events.append(Progressed(0, self._job, *protocol.read_progress(rare)))
+        elif kind == protocol.SUBMITTED:
+            self.events.append(Submitted(0, self._job, submissions.read(rare, body)))
         else:
             self.events.append(Checkpointed(0, self._job, body))
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from goque.app.apps import declare, gathered
 from goque.app.core import Core
 from goque.app.queue import Queue
+from goque.app.spawning import Spawner
 from goque.app.task import Task
 from goque.errors import InvalidInput
+from goque.model.manifest import App
 from goque.queries import claim, testing, upkeep, workers
 from goque.queries.claim import Listed
 from goque.testing.here import Here
@@ -22,19 +25,28 @@ from goque.worker.desk import Desk, Me
 from goque.worker.dispatcher import Dispatcher
 from goque.worker.ledger import Ledger
 from goque.worker.programs import Programs
+from goque.worker.registry import Registry
 from goque.worker.roster import Ask, Roster
 
 MOST = 10_000
 """Runs after which a queue that does not come to rest is taken to be one that never will."""
 
 
-def run_queued(queue: Queue, *, until_idle: bool = True, tags: Sequence[str] = (), most: int = MOST) -> list[Task]:
+def run_queued(
+    queue: Queue,
+    *,
+    app: Registry | str | None = None,
+    until_idle: bool = True,
+    tags: Sequence[str] = (),
+    most: int = MOST,
+) -> list[Task]:
     """Run what is ready, in this process and thread, one task after the other: by priority, then by age.
 
     Outcomes, retries and records are as a worker would leave them. A task that runs for longer than its timeout is not
     stopped, but fails by it. What waits for its time is left; ``advance`` lets the time come.
 
     Args:
+        app: whose named task types are run too: a registry, or "package.module:name".
         until_idle: go on with what these tasks submit, and with retries that are due; False: what is ready now, once.
         tags: what this worker has to offer, as ``goque worker --tags``.
         most: how many runs there may be.
@@ -46,7 +58,7 @@ def run_queued(queue: Queue, *, until_idle: bool = True, tags: Sequence[str] = (
         InvalidInput: ``most`` runs, and there is still something to do.
     """
     queue._core.require_writable()
-    worker = _Worker(queue._core, tags)
+    worker = _Worker(queue._core, tags, gathered([] if app is None else [app]))
     try:
         until = worker.ready_until()
         while (lane := worker.next_lane(until)) is not None:
@@ -77,15 +89,20 @@ class _One(Roster):
 class _Worker:
     """A registered worker of one slot that does nothing by itself."""
 
-    def __init__(self, core: Core, tags: Sequence[str]) -> None:
-        config = WorkerConfig(tags=tags, local=True, owner=core.settings.owner, result_limit=core.limit)
+    def __init__(self, core: Core, tags: Sequence[str], apps: Sequence[App]) -> None:
+        owner = core.settings.owner
+        declare(core.database, apps, owner)
+        config = WorkerConfig(tags=tags, local=True, owner=owner, result_limit=core.limit, apps=apps)
         self._connection = connection = core.database.dedicated("pinned")
         me = Me(connection.one(crew.registration(config, core.ring)), crew.eligibility(config, core.ring))
         self._me = me
         self._desk = Desk()
         self._roster = _One(1)
         self._ledger = Ledger(core.ring)
-        programs = Programs(core.ring, lambda lanes: connection.all(claim.programs(lanes)), result_limit=core.limit)
+        programs = Programs(
+            core.ring, lambda lanes: connection.all(claim.programs(lanes)), result_limit=core.limit, apps=apps
+        )
+        spawner = Spawner(connection, core.ring)
         self.here = Here()
         self._dispatcher = Dispatcher(me, self.here, self._desk, self._roster, programs, self._ledger)
         self._completer = Completer(
@@ -96,6 +113,7 @@ class _Worker:
             self._ledger,
             stop_running=self._dispatcher.stop_running,
             give_way=self._dispatcher.give_way,
+            spawn=lambda held: spawner(held.submissions or (), programs[held.lane].row),
         )
         self._claimer = Claimer(
             connection, me, self._desk, self._roster, programs, self._ledger, wake_dispatcher=self.here.wake

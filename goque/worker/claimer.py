@@ -175,6 +175,7 @@ class Claimer(Attendant):
                 row.metadata,
                 row.checkpoint,
                 row.expired,
+                scheduled=row.slot,
             )
             for row in rows
         ]

@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from goque.model.eligibility import Eligibility
@@ -61,6 +62,8 @@ class Held:
     """The same, signed and ready to be stored."""
     over: bool = False
     """Its end is written, or it is another's by now."""
+    scheduled: datetime | None = None
+    """The slot of its schedule."""
     since: float = field(default_factory=time.monotonic)
     """``time.monotonic()`` at which it was claimed."""
 

@@ -101,6 +101,7 @@ class Programs:
             checkpoint=self.checkpoint(held),
             batch=batch_of(held.id),
             position=position_of(held.id),
+            scheduled=None if held.scheduled is None else held.scheduled.isoformat(),
         )
 
     def _verified(self, row: LaneRow) -> Lane:

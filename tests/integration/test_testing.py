@@ -193,6 +193,27 @@ def test_a_module_that_is_missing_leaves_the_task_to_others(queue: Queue, tmp_pa
     assert (task.status, task.attempts, task.waiting_for) == (Status.NEW, 0, "module beside")
 
 
+def test_named_types_run_when_their_app_is_given_and_what_tasks_submit_follows(queue: Queue) -> None:
+    jobs = goque.Registry()
+
+    @jobs.task("welcome")
+    def welcome(name: str) -> str:
+        goque.context().submit(note, name)
+        goque.context().enqueue("greet", name)
+        return name
+
+    @jobs.task("greet")
+    def greet(name: str) -> str:
+        return f"hello {name}"
+
+    task = queue.enqueue("welcome", "ada")
+    assert run_queued(queue) == []
+    ran = run_queued(queue, app=jobs)
+    assert ran[0] == task
+    assert sorted(str(one.result()) for one in ran[1:]) == sorted(["hello ada", "ada"])
+    assert "ada" in seen
+
+
 def test_a_queue_that_never_comes_to_rest_is_told(queue: Queue) -> None:
     def again() -> None:
         raise Snooze(0)

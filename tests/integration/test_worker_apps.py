@@ -140,3 +140,28 @@ def test_a_task_whose_module_lacks_a_module_by_now_is_left_to_others(alone: Queu
     assert code == 0, said
     assert (task.status, task.attempts) == (Status.NEW, 0)
     assert task._row().lacking == "gone_since"
+
+
+def test_an_app_s_schedule_makes_tasks_with_its_type_s_options_that_know_their_slot(
+    alone: Queue, start: StartWorker
+) -> None:
+    clock = """
+        import goque
+
+        jobs = goque.Registry()
+
+        @jobs.every("1s", name="ticking", payload={"of": "clock"})
+        @jobs.task("tick", queue="clockwork", max_attempts=1)
+        def tick(payload):
+            return payload, goque.context().slot.isoformat()
+        """
+    process = start("--app", "clock:jobs", "--max-tasks", "2", clock=clock)
+    assert ended(process)[0] == 0
+    done = alone.tasks(type="tick", status="done", order_by="id")
+    assert len(done) >= 2
+    assert set(done["queue"]) == {"clockwork"}
+    payload, slot = alone.task(int(done["task_id" if "task_id" in done else "id"].iloc[0])).result()
+    assert payload == {"of": "clock"}
+    assert slot == done["slot"].iloc[0].isoformat()
+    assert done["slot"].is_unique
+    assert alone.schedules()["name"].tolist() == ["ticking"]
