@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, overload
 from goque.app import verbs
 from goque.app.core import Core, refuse_waiting_inside
 from goque.app.outcomes import ErrorPolicy, as_they_come, ended, in_order
-from goque.app.reasons import minor, nobody_can, stuck
+from goque.app.reasons import nobody_can, stuck
 from goque.app.task import Task, awaited, patient
 from goque.app.verbs import Changed
 from goque.client.functions import Functions
 from goque.client.spans import Span, head, ids_of, size_of, spans_of, steps
 from goque.errors import InvalidInput, NotFound
+from goque.model.eligibility import minor
 from goque.model.identity import position_of, task_id
 from goque.model.options import Options
 from goque.model.states import Status

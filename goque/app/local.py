@@ -89,7 +89,8 @@ class LocalWorkers:
             self._lanes.clear()
 
     def _config(self, **given: Any) -> dict[str, Any]:
-        return {"local": True, "owner": self.settings.owner, "grace": GRACE_S, "listen": self.listen, **given}
+        settled = {"owner": self.settings.owner, "grace": GRACE_S, "listen": self.listen}
+        return {"local": "lanes" in given, **settled, **given}
 
     def _start(self, config: dict[str, Any]) -> subprocess.Popen[bytes]:
         log = self._log()
@@ -138,8 +139,12 @@ class LocalWorkers:
 
 
 def ring_of(secret: str | None, key_file: Path | None, *, create: bool = False) -> KeyRing:
-    """The keys of a process: from the secret where there is one, else from the key file, else none."""
-    if secret:
+    """The keys of a process: from the secret where there is one, else from the key file, else none.
+
+    Raises:
+        InvalidInput: the secret is empty or too short, or the key file cannot be used.
+    """
+    if secret is not None:
         return KeyRing.from_text(secret)
     if key_file is not None:
         return KeyRing.from_file(key_file, create=create)

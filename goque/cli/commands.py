@@ -112,8 +112,9 @@ exit codes:
     ),
     "key": Command(
         "keys",
-        "show the secret that signs work",
+        "make or show the secret that signs work",
         """\
+  goque key new              a fresh secret: export GOQUE_SECRET=$(goque key new)
   goque key show             the secret, for GOQUE_SECRET of another client or worker
   goque key show --results   a key that reads results and cannot submit code""",
     ),

@@ -109,7 +109,7 @@ def _servable() -> Condition:
     )
 
 
-def _lanes_with_ready_tasks() -> Cte:
+def lanes_with_ready_tasks() -> Cte:
     """Each lane in the ready index once, found by skipping from one to the next: its cost is per lane, not per task."""
     first = select(TASK.lane_id).from_(TASK).where(TASK.seq > lit(0)).order_by(TASK.lane_id).limit(1)
 
@@ -129,7 +129,7 @@ def _lanes_with_ready_tasks() -> Cte:
 
 @template(read=Listed._make)
 def _live_lanes() -> Query[Any]:
-    found = _lanes_with_ready_tasks()
+    found = lanes_with_ready_tasks()
     return (
         select(LANE.id, LANE.queue, LANE.priority, LANE.timeout_s)
         .with_(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from goque.model.eligibility import EVERY_QUEUE
+from goque.queries.claim import MOST_LANES, lanes_with_ready_tasks
 from goque.sql import BIGINT, TEXT, Bind, Query, Statement, exists, scalar, select, template
 from goque.sql.tables import LANE, QUEUE, WORKER
 
@@ -51,6 +52,38 @@ def _lane() -> Query[Any]:
 def lane(id: int) -> Statement[LaneNeeds]:
     """What a worker must have to serve a lane."""
     return _lane.bind(lane=id)
+
+
+class ReadyLane(NamedTuple):
+    """A lane that has ready tasks; ``paused`` is of its batch, not of its queue."""
+
+    type: str
+    batch_id: int | None
+    paused: bool
+    needs: LaneNeeds
+
+    @classmethod
+    def read(cls, row: tuple[Any, ...]) -> ReadyLane:
+        """From a row of the statement."""
+        return cls(row[0], row[1], row[2], LaneNeeds(*row[3:]))
+
+
+@template(read=ReadyLane.read)
+def _ready_lanes() -> Query[Any]:
+    found = lanes_with_ready_tasks()
+    return (
+        select(LANE.type, LANE.batch_id, LANE.paused, LANE.queue, LANE.python, LANE.tags, LANE.key_ids)
+        .with_(found)
+        .from_(found)
+        .join(LANE, LANE.id == found.lane_id)
+        .where(LANE.canceled_at.is_null())
+        .limit(MOST_LANES)
+    )
+
+
+def ready_lanes() -> Statement[ReadyLane]:
+    """The lanes that have ready tasks, and what they ask of a worker."""
+    return _ready_lanes.bind()
 
 
 @template(read=scalar)
