@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from goque.app import verbs
 from goque.app.core import Core, refuse_waiting_inside
-from goque.app.outcomes import ErrorPolicy, as_they_come, ended, in_order
+from goque.app.outcomes import ErrorPolicy, as_they_come, ended, going_on, in_order
 from goque.app.reasons import nobody_can, stuck
 from goque.app.task import Task, awaited, patient
 from goque.app.verbs import Changed
@@ -194,7 +194,12 @@ class Batch:
         from goque.notebook import progress
 
         refuse_waiting_inside()
-        progress.follow(self, self._title(), lambda: stuck(self._core, self._lanes()))
+
+        def stuck_by() -> str | None:
+            self._core.local.keep_alive(self._lanes())
+            return stuck(self._core, self._lanes())
+
+        progress.follow(self, self._title(), stuck_by, rest=going_on(self._core, self._spans))
         return self
 
     # Looking

@@ -8,7 +8,6 @@ from goque.app.core import Core
 from goque.errors import DatabaseError
 from goque.model.eligibility import missing
 from goque.model.states import Status
-from goque.model.wording import number_of
 from goque.queries import looking_after, reading
 from goque.queries.looking_after import LaneNeeds, LivingWorker
 from goque.queries.reading import TaskRow
@@ -47,10 +46,14 @@ def unserved(needs: LaneNeeds, workers: Sequence[LivingWorker]) -> str | None:
     if not workers:
         return f"no worker is alive; start one with: {command}"
     worker, lacking = min(zip(workers, lacks, strict=True), key=lambda pair: len(pair[1]))
-    alive = "1 worker is alive and" if len(workers) == 1 else f"of {len(workers):,} workers alive none fits; the nearest"
+    alive = (
+        "1 worker is alive and" if len(workers) == 1 else f"of {len(workers):,} workers alive none fits; the nearest"
+    )
     told = f"{alive} lacks {', '.join(lacking)}"
     if any(lack.startswith("key ") for lack in lacking):
-        return f"{told} (it holds {', '.join(worker.key_ids) or 'none'}); start it with the GOQUE_SECRET that is used here"
+        return (
+            f"{told} (it holds {', '.join(worker.key_ids) or 'none'}); start it with the GOQUE_SECRET that is used here"
+        )
     return f"{told}; start one with: {command}"
 
 
@@ -87,7 +90,7 @@ def late(core: Core, task: int) -> str:
 
 
 def unserved_lanes(core: Core) -> list[str]:
-    """What keeps ready tasks from being run, a sentence each with what helps; not of paused queues, or of no workers."""
+    """What keeps ready tasks from being run, a sentence each with what helps. Not told: no worker, a paused queue."""
     workers = core.database.all(looking_after.living())
     found: dict[str, None] = {}
     for lane in core.database.all(looking_after.ready_lanes()):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from goque.app.core import Core
@@ -240,18 +241,23 @@ class Task:
                 f"task {self.id} is part of a transaction that has not been committed; ask again after it"
             )
         if self._ended is None:
-            lane, python = self._facts()
+            facts = cache(self._facts)  # asked for inside the wait, which bears an outage
             warned: list[bool] = []
 
             def tick() -> None:
-                if not warned and (why := nobody_can(self._core, lane)) is not None:
+                if not warned and (why := nobody_can(self._core, facts()[0])) is not None:
                     warned.append(True)
                     self._core.say_nobody_can(why)
 
             for found in as_they_come(
-                self._core, [(self.id, self.id)], lambda: (lane,), timeout=timeout, stop=stop, tick=patient(tick)
+                self._core,
+                [(self.id, self.id)],
+                lambda: facts()[:1],
+                timeout=timeout,
+                stop=stop,
+                tick=patient(tick),
             ):
-                self._ended = ended(self._core, found, python)
+                self._ended = ended(self._core, found, facts()[1])
         if self._ended is None:
             raise CancelledError
         return self._ended

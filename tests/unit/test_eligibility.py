@@ -49,9 +49,9 @@ def test_a_wrong_secret_is_told_with_the_keys_on_both_sides() -> None:
 
 def test_of_several_workers_the_one_that_lacks_least_is_named() -> None:
     why = unserved(needs(tags=["gpu"], queue="web"), [worker(queues=["etl"]), worker(queues=["etl"], tags=["gpu"])])
-    assert why == (
-        "of 2 workers alive none fits; the nearest lacks queue web; start one with: goque worker --queues web --tags gpu"
-    )
+    assert why is not None
+    assert "of 2 workers alive none fits; the nearest lacks queue web; start one with" in why
+    assert why.endswith("goque worker --queues web --tags gpu")
 
 
 def test_without_workers_the_command_is_all() -> None:
