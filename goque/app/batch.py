@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from goque.app import verbs
 from goque.app.core import Core, refuse_waiting_inside
@@ -16,11 +16,11 @@ from goque.app.task import Task, awaited, patient
 from goque.app.verbs import Changed
 from goque.client.functions import Functions
 from goque.client.spans import Span, head, ids_of, size_of, spans_of, steps
-from goque.errors import InvalidInput, NotFound
+from goque.errors import InvalidInput, NotFound, NotSerializable
 from goque.model.eligibility import minor
 from goque.model.identity import position_of, task_id
 from goque.model.options import Options
-from goque.model.states import Status
+from goque.model.states import Counts, Status
 from goque.payload.functions import capture
 from goque.queries import control, enqueue, reading
 from goque.queries.moments import Word
@@ -77,6 +77,16 @@ class Batch:
 
     def __bool__(self) -> bool:
         return True
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("result", "exception"):
+                raise AttributeError(f"a batch has results(), and a task of it has {name}(): batch[0].{name}()")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __reduce__(self) -> NoReturn:
+        raise NotSerializable("a Batch cannot travel: pass batch.results(), or batch.id and find it again")
 
     def __repr__(self) -> str:
         title = "<Batch" + self._title().removeprefix("batch")
@@ -204,13 +214,16 @@ class Batch:
 
     # Looking
 
-    def counts(self) -> dict[Status, int]:
-        """How many tasks stand in each status. For a whole batch no row is counted, however many there are."""
+    def counts(self) -> Counts:
+        """How many tasks stand in each status, shown without the zeros.
+
+        For a whole batch no row is counted, however many there are.
+        """
         if self._part is not None:
             found = verbs.statuses(self._core, self._part)
-            return {status: found.get(status, 0) for status in Status}
+            return Counts({status: found.get(status, 0) for status in Status})
         numbers = self._core.database.one(reading.counts(self.id))
-        return dict(zip(COUNTERS, numbers, strict=True))
+        return Counts(zip(COUNTERS, numbers, strict=True))
 
     def inputs(self) -> list[Any]:
         """The items, in order: one argument as itself, several as a tuple, keyword arguments as a dict."""

@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 from goque.app.core import Core
 from goque.app.outcomes import Ended, as_they_come, ended
 from goque.app.reasons import nobody_can, waiting_for
 from goque.app.verbs import Changed, retry
-from goque.errors import NotCommitted, NotFound, ResultUnavailable, TaskCanceled
+from goque.errors import NotCommitted, NotFound, NotSerializable, ResultUnavailable, TaskCanceled
 from goque.model.identity import batch_of, position_of
 from goque.model.states import Status
 from goque.payload.functions import python_version
@@ -54,6 +54,9 @@ class Task:
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def __reduce__(self) -> NoReturn:
+        raise NotSerializable("a Task cannot travel: pass task.result(), or task.id and find it again")
 
     # Future's words
 

@@ -187,7 +187,7 @@ def test_tasks_are_canceled_and_retried_by_id(worked: Run) -> None:
     (waiting,) = json.loads(good(worked("tasks", "--queue", "etl", "--json")))
     identity = str(waiting["id"])
     assert "1 changed" in good(worked("cancel", "--task", identity))
-    assert "0 changed; skipped: 1 final already" in good(worked("cancel", "--task", identity))
+    assert "0 changed; 1 skipped: already final" in good(worked("cancel", "--task", identity))
     assert "1 changed" in good(worked("retry", "--task", identity))
 
 
