@@ -103,9 +103,7 @@ class Queue:
         self._core.close()
 
     def __reduce__(self) -> NoReturn:
-        raise NotSerializable(
-            "a Queue cannot travel: inside a task goque.context() submits, and results are best passed as arguments"
-        )
+        raise NotSerializable("a Queue cannot travel: inside a task use goque.context()")
 
     # Giving work
 

@@ -130,7 +130,7 @@ def _add_filters(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     for name in names:
         chosen = FILTERS[name]
         group.add_argument(f"--{name.replace('_', '-')}", type=chosen.read, metavar=chosen.metavar, help=chosen.help)
-    group.add_argument("--order-by", type=words, metavar="COLUMN", help="such as --order-by=-run_s, the longest first")
+    group.add_argument("--order-by", type=words, metavar="COLUMN", help="such as -run_s, the longest first")
     group.add_argument("--columns", type=words, metavar="A,B", help="only these columns")
     group.add_argument(
         "--limit",
@@ -148,7 +148,7 @@ def _look(arguments: argparse.Namespace, what: str, columns_at: Callable[[dateti
         if for_machines(arguments):
             write_frame(getattr(queue, what)(**filters), arguments)
             return
-        limit = filters.setdefault("limit", SHOWN)
+        filters.setdefault("limit", SHOWN)
         frame, cut = _cut(partial(getattr(queue, what), **filters))
         now = queue.now()
     rows = records(frame)
@@ -157,8 +157,9 @@ def _look(arguments: argparse.Namespace, what: str, columns_at: Callable[[dateti
         return
     chosen = [_any_column(name, now) for name in arguments.columns] if arguments.columns else columns_at(now)
     say(table(chosen, rows))
-    if cut:
-        say(f"\nthe first {limit:,}; --limit N shows more, --since, --status and others narrow it")
+    if cut and arguments.limit is None:
+        narrowing = [f"--{name}" for name in ("since", "status", "batch") if name in {*arguments.filters} - {*filters}]
+        say(f"\nthe first {SHOWN}; --limit N shows more" + (f", {' or '.join(narrowing)} less" if narrowing else ""))
 
 
 def _cut(look: Callable[[], DataFrame]) -> tuple[DataFrame, bool]:
@@ -219,7 +220,9 @@ def _batch_columns(now: datetime) -> Columns:
             return "canceled"
         if row["paused"] and row["unfinished"]:
             return "paused"
-        return "" if row["unfinished"] else "finished"
+        if not row["unfinished"]:
+            return "finished"
+        return "running" if any(row[name] for name in ("processing", "error", "done", "attempts_left")) else "waiting"
 
     return (
         Column("CREATED", lambda row: since(row["created_at"], now), right=True),
@@ -247,7 +250,11 @@ def _any_column(name: str, now: datetime) -> Column:
         return f"{value:,.1f}" if isinstance(value, float) else str(value)
 
     return Column(
-        name, cell, right=name.endswith("_s"), flexible=name in ("error", "traceback", "log_tail", "args_repr")
+        name,
+        cell,
+        right=name.endswith("_s"),
+        flexible=name in ("error", "traceback", "log_tail", "args_repr"),
+        wanted=True,
     )
 
 

@@ -46,7 +46,7 @@ def give(mistake: str, q: Queue) -> Any:
         (
             "a queue inside",
             NotSerializable,
-            "the function uses q: a Queue cannot travel: inside a task goque.context()",
+            "the function uses q: a Queue cannot travel: inside a task use goque.context()",
         ),
         ("a queue given", NotSerializable, "argument 1['q'][0]: a Queue cannot travel"),
         ("a batch given", NotSerializable, "a Batch cannot travel: pass batch.results()"),
