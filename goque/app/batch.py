@@ -21,6 +21,7 @@ from goque.model.eligibility import minor
 from goque.model.identity import position_of, task_id
 from goque.model.options import Options
 from goque.model.states import Counts, Status
+from goque.model.wording import number_of
 from goque.payload.functions import capture
 from goque.queries import control, enqueue, reading
 from goque.queries.moments import Word
@@ -331,7 +332,7 @@ class Batch:
         size = self.total
         if places and all(type(place).__name__ in ("bool", "bool_") for place in places):
             if len(places) != size:
-                raise IndexError(f"a mask has a value for each of the {size:,} tasks, not {len(places):,}")
+                raise IndexError(f"a mask has a value for each task, {size:,} and not {len(places):,}")
             return [place for place, chosen in enumerate(places) if chosen]
         return [self._place(place) for place in places]
 
@@ -339,7 +340,7 @@ class Batch:
         """A place from the front, for one that may be counted from the end."""
         size = self.total
         if not -size <= place < size:
-            raise IndexError(f"the batch has {size:,} tasks, so there is no place {place}")
+            raise IndexError(f"the batch has {number_of(size, 'task')}, so there is no place {place}")
         return int(place) % size
 
     def _inputs(self) -> Iterator[tuple[int, Any]]:

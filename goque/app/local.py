@@ -64,11 +64,11 @@ class LocalWorkers:
     def keep_alive(self, lanes: Iterable[int]) -> None:
         """Somebody waits for these lanes: replace the worker that was told to serve them, if it has ended."""
         process = self._process
-        if process is None or process.poll() is None or self._lanes.isdisjoint(lanes):
+        if process is None or self._pid != os.getpid() or process.poll() is None or self._lanes.isdisjoint(lanes):
             return
         with self._lock:
             past = time.monotonic() - self._started_at
-            if self._process is not process or self._pid != os.getpid() or past < self._pause:
+            if self._process is not process or past < self._pause:
                 return
             self._pause = min(2 * self._pause, LONGEST_PAUSE_S) if past < 2 * LONGEST_PAUSE_S else SHORTEST_PAUSE_S
             if self._pause == TOLD_FROM_S:

@@ -13,6 +13,15 @@ from goque.queries.looking_after import LaneNeeds, LivingWorker
 from goque.queries.reading import TaskRow
 
 
+_TOLD = {
+    "time": "it waits for its time",
+    "inputs": "it waits for its inputs",
+    "worker buffer": "it is in a worker's buffer",
+    "paused": "it is paused; resume() goes on",
+}
+"""Reasons that no worker could mend, as sentences."""
+
+
 def waiting_for(core: Core, row: TaskRow) -> str | None:
     """One of "time", "inputs", "worker buffer", "paused", "Python 3.13", "module torch", "tag gpu", "key 7f3a"...
 
@@ -69,7 +78,7 @@ def stuck(core: Core, lanes: Sequence[int]) -> str | None:
         return None
     paused = [core.database.first(looking_after.paused(lane)) for lane in lanes]
     if all(paused):
-        return "it is paused; resume() goes on"
+        return _TOLD["paused"]
     reasons = [nobody_can(core, lane) for lane in lanes]
     return reasons[-1] if None not in reasons else None
 
@@ -81,9 +90,9 @@ def late(core: Core, task: int) -> str:
         what = None if row is None else waiting_for(core, row)
         if row is None or what is None:
             return "" if row is None or row.status.final else "it is running"
-        if what == "paused":
-            return "it is paused; resume() goes on"
-        why = None if row.run_at is not None else nobody_can(core, row.lane)
+        if what in _TOLD:
+            return _TOLD[what]
+        why = nobody_can(core, row.lane)
         return f"it waits, but {why}" if why else f"it waits for {what}"
     except DatabaseError:
         return ""

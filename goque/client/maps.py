@@ -252,9 +252,9 @@ class Maps:
             task, other = followers[0]
             taken = transaction.one(reading.task(task)).external_id or ""
             raise DuplicateTask(
-                f"{len(followers):,} items have an external id that is taken, the first at position {task % SPAN} "
-                f"({taken!r}) by task {other}; nothing was stored. on_duplicate='return' lets them share those tasks' "
-                "outcomes",
+                f"{number_of(len(followers), 'item')} with an external id that is taken, the first at position "
+                f"{task % SPAN} ({taken!r}) by task {other}; nothing was stored. on_duplicate='return' lets them share "
+                "those tasks' outcomes",
                 external_id=taken,
                 task_id=other,
             )

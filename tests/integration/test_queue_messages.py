@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from goque import BatchMismatch, InvalidInput, NotFound, NotSerializable, Queue, Status, UnknownOption
+from goque.app.reasons import unserved_lanes
 from goque.app.verbs import Changed
+from tests.rig import Rig
 
 
 def parse(text: str) -> int:
@@ -77,7 +79,7 @@ def test_a_timeout_says_what_is_waited_for(alone: Queue) -> None:
         one.result(timeout=0.1)
     two = alone.options(delay="1h").map(parse, ["1", "2"])
     with pytest.raises(
-        TimeoutError, match=r"^2 tasks have not ended after 0.1 s; they go on; the first: it waits for time"
+        TimeoutError, match=r"^2 tasks have not ended after 0.1 s; they go on; the first: it waits for its time"
     ):
         two.wait(timeout=0.1)
 
@@ -102,3 +104,14 @@ def test_counts_and_the_queue_show_themselves_shortly(alone: Queue) -> None:
     assert repr(counts) == "{'new': 2}"
     assert (counts[Status.DONE], counts["new"]) == (0, 2)  # type: ignore[index]
     assert re.fullmatch(r"<Queue postgresql://\S+/\w+>", repr(alone))
+
+
+def test_ready_tasks_that_no_living_worker_can_take_are_told_with_the_reason(alone: Queue) -> None:
+    alone.options(tags=["gpu"]).submit(parse, "1")
+    paused = alone.map(parse, ["1"]).pause()
+    assert unserved_lanes(alone._core) == [f"batch {paused.id} is paused; go on with: goque resume {paused.id}"]
+    Rig(alone._core.database).worker()
+    told = [text for text in unserved_lanes(alone._core) if "tag gpu" in text]
+    assert len(told) == 1
+    assert told[0].startswith("tasks of parse in queue default wait, but 1 worker is alive and lacks")
+    assert "(it holds none); start it with the GOQUE_SECRET" in told[0]
