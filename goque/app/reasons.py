@@ -12,7 +12,6 @@ from goque.queries import looking_after, reading
 from goque.queries.looking_after import LaneNeeds, LivingWorker
 from goque.queries.reading import TaskRow
 
-
 _TOLD = {
     "time": "it waits for its time",
     "inputs": "it waits for its inputs",
