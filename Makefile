@@ -18,6 +18,7 @@ venv: $(READY) ## the virtual environment with goque and all that tests need
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "goque needs Python 3.11 or later; run: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "installing into $(VENV), about a minute"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

@@ -24,6 +24,9 @@ class Service(ABC):
     followed by a growing pause; it never ends the service. A stopped service can be started again.
     """
 
+    tells_outages = True
+    """Whether a database that is away is a warning; False where somebody else is bound to tell it."""
+
     def __init__(self, name: str, *, interval: float, jitter: float = 0.1) -> None:
         self.name = name
         self.interval = interval
@@ -124,7 +127,8 @@ class Service(ABC):
         longest = min(_LONGEST_BACKOFF, _SHORTEST_BACKOFF * 2 ** min(self.failures - 1, 16))
         pause = random.uniform(longest / 2, longest)
         if isinstance(error, DatabaseUnavailable):
-            self._logger.warning("%s: %s Next try in %.1f s.", self.name, error, pause)
+            level = logging.WARNING if self.tells_outages else logging.DEBUG
+            self._logger.log(level, "%s: %s Next try in %.1f s.", self.name, error, pause)
         else:
             self._logger.error("%s failed; next try in %.1f s", self.name, pause, exc_info=error)
         return pause

@@ -17,7 +17,7 @@ from goque.errors import InvalidInput
 class Settings:
     """Where the queue is and who asks. A repr shows neither the address nor the secret.
 
-    ``dsn`` is None for the embedded server under ``home``.
+    ``dsn`` is None for the embedded server under ``home``. An empty ``secret`` is one that somebody failed to set.
     """
 
     dsn: str | None
@@ -59,7 +59,7 @@ def read(
         home=Path(environ.get("GOQUE_HOME") or _data_directory(environ)).expanduser().absolute(),
         owner=who,
         schema=name,
-        secret=environ.get("GOQUE_SECRET") or None,
+        secret=environ.get("GOQUE_SECRET"),
     )
 
 

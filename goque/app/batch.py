@@ -6,20 +6,22 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from goque.app import verbs
 from goque.app.core import Core, refuse_waiting_inside
-from goque.app.outcomes import ErrorPolicy, as_they_come, ended, in_order
-from goque.app.reasons import minor, nobody_can, stuck
+from goque.app.outcomes import ErrorPolicy, as_they_come, ended, going_on, in_order
+from goque.app.reasons import nobody_can, stuck
 from goque.app.task import Task, awaited, patient
 from goque.app.verbs import Changed
 from goque.client.functions import Functions
 from goque.client.spans import Span, head, ids_of, size_of, spans_of, steps
-from goque.errors import InvalidInput, NotFound
+from goque.errors import InvalidInput, NotFound, NotSerializable
+from goque.model.eligibility import minor
 from goque.model.identity import position_of, task_id
 from goque.model.options import Options
-from goque.model.states import Status
+from goque.model.states import Counts, Status
+from goque.model.wording import number_of
 from goque.payload.functions import capture
 from goque.queries import control, enqueue, reading
 from goque.queries.lanes import batch_lanes, lane_options
@@ -77,6 +79,16 @@ class Batch:
 
     def __bool__(self) -> bool:
         return True
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ("result", "exception"):
+                raise AttributeError(f"a batch has results(), and a task of it has {name}(): batch[0].{name}()")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __reduce__(self) -> NoReturn:
+        raise NotSerializable("a Batch cannot travel: pass batch.results(), or batch.id and find it again")
 
     def __repr__(self) -> str:
         title = "<Batch" + self._title().removeprefix("batch")
@@ -194,18 +206,26 @@ class Batch:
         from goque.notebook import progress
 
         refuse_waiting_inside()
-        progress.follow(self, self._title(), lambda: stuck(self._core, self._lanes()))
+
+        def stuck_by() -> str | None:
+            self._core.local.keep_alive(self._lanes())
+            return stuck(self._core, self._lanes())
+
+        progress.follow(self, self._title(), stuck_by, rest=going_on(self._core, self._spans))
         return self
 
     # Looking
 
-    def counts(self) -> dict[Status, int]:
-        """How many tasks stand in each status. For a whole batch no row is counted, however many there are."""
+    def counts(self) -> Counts:
+        """How many tasks stand in each status, shown without the zeros.
+
+        For a whole batch no row is counted, however many there are.
+        """
         if self._part is not None:
             found = verbs.statuses(self._core, self._part)
-            return {status: found.get(status, 0) for status in Status}
+            return Counts({status: found.get(status, 0) for status in Status})
         numbers = self._core.database.one(reading.counts(self.id))
-        return dict(zip(COUNTERS, numbers, strict=True))
+        return Counts(zip(COUNTERS, numbers, strict=True))
 
     def inputs(self) -> list[Any]:
         """The items, in order: one argument as itself, several as a tuple, keyword arguments as a dict."""
@@ -313,7 +333,7 @@ class Batch:
         size = self.total
         if places and all(type(place).__name__ in ("bool", "bool_") for place in places):
             if len(places) != size:
-                raise IndexError(f"a mask has a value for each of the {size:,} tasks, not {len(places):,}")
+                raise IndexError(f"a mask has a value for each task, {size:,} and not {len(places):,}")
             return [place for place, chosen in enumerate(places) if chosen]
         return [self._place(place) for place in places]
 
@@ -321,7 +341,7 @@ class Batch:
         """A place from the front, for one that may be counted from the end."""
         size = self.total
         if not -size <= place < size:
-            raise IndexError(f"the batch has {size:,} tasks, so there is no place {place}")
+            raise IndexError(f"the batch has {number_of(size, 'task')}, so there is no place {place}")
         return int(place) % size
 
     def _inputs(self) -> Iterator[tuple[int, Any]]:

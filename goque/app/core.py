@@ -205,7 +205,8 @@ def make_core(
         raise
     functions = Functions(database, ring, settings.owner)
     waker = Waker(database)
-    waiting = Waiting(database, listen=listen)
+    local = LocalWorkers(settings, dsn, workers or 0, listen)
+    waiting = Waiting(database, listen=listen, meanwhile=local.keep_alive)
     core = Core(
         settings=settings,
         database=database,
@@ -218,7 +219,7 @@ def make_core(
         waiting=waiting,
         callbacks=Callbacks(waiting),
         decoder=Decoder(ring),
-        local=LocalWorkers(settings, dsn, workers or 0, listen),
+        local=local,
         read_only=read_only,
     )
     _at_exit(core)

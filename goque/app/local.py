@@ -8,10 +8,12 @@ died, the worker hands back and ends. Not for: workers that serve everybody (``g
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,12 @@ from goque.settings import Settings
 IDLE_EXIT_S = 60.0
 GRACE_S = 8.0
 _PROCESS = "goque.app.local_process"
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+"""Seconds between two starts while somebody waits: twice as long each time, unless the worker has lived for long."""
+TOLD_FROM_S = 8.0
+"""From this pause on it is told that workers do not live."""
+
+log = logging.getLogger("goque")
 
 
 @dataclass(slots=True)
@@ -40,6 +48,8 @@ class LocalWorkers:
     _lanes: set[int] = field(default_factory=set)
     _pid: int = field(default_factory=os.getpid)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _started_at: float = 0.0
+    _pause: float = SHORTEST_PAUSE_S
 
     def serve(self, lanes: Iterable[int]) -> None:
         """Have the tasks of these lanes run here, by a worker that is started if there is none."""
@@ -51,8 +61,25 @@ class LocalWorkers:
             self._lanes |= new
             if self._process is not None and self._process.poll() is None and self._tell(self._process, sorted(new)):
                 return
-            config = self._config(slots=self.slots, idle_exit=IDLE_EXIT_S, lanes=sorted(self._lanes))
-            self._process = self._start(config)
+            self._start_own()
+
+    def keep_alive(self, lanes: Iterable[int]) -> None:
+        """Somebody waits for these lanes: replace the worker that was told to serve them, if it has ended."""
+        process = self._process
+        if process is None or self._pid != os.getpid() or process.poll() is None or self._lanes.isdisjoint(lanes):
+            return
+        with self._lock:
+            past = time.monotonic() - self._started_at
+            if self._process is not process or past < self._pause:
+                return
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_S) if past < 2 * LONGEST_PAUSE_S else SHORTEST_PAUSE_S
+            if self._pause == TOLD_FROM_S:
+                log.warning(
+                    "goque: local workers end soon after they start (exit code %s); %s",
+                    process.returncode,
+                    f"why: {self._log()}" if self._log() is not None else "goque worker in a terminal shows why",
+                )
+            self._start_own()
 
     def start(self, config: dict[str, Any], apps: Sequence[App] = ()) -> None:
         """One more worker, which ends with this process; it serves everybody unless ``config`` says otherwise.
@@ -98,8 +125,14 @@ class LocalWorkers:
             self._process, self._with_apps, self._others, self._pid = None, None, [], os.getpid()
             self._lanes.clear()
 
+    def _start_own(self) -> None:
+        config = self._config(slots=self.slots, idle_exit=IDLE_EXIT_S, lanes=sorted(self._lanes))
+        self._started_at = time.monotonic()
+        self._process = self._start(config)
+
     def _config(self, **given: Any) -> dict[str, Any]:
-        return {"local": True, "owner": self.settings.owner, "grace": GRACE_S, "listen": self.listen, **given}
+        settled = {"owner": self.settings.owner, "grace": GRACE_S, "listen": self.listen}
+        return {"local": "lanes" in given, **settled, **given}
 
     def _start(self, config: dict[str, Any], apps: Sequence[App] = ()) -> subprocess.Popen[bytes]:
         log = self._log()
@@ -149,8 +182,12 @@ class LocalWorkers:
 
 
 def ring_of(secret: str | None, key_file: Path | None, *, create: bool = False) -> KeyRing:
-    """The keys of a process: from the secret where there is one, else from the key file, else none."""
-    if secret:
+    """The keys of a process: from the secret where there is one, else from the key file, else none.
+
+    Raises:
+        InvalidInput: the secret is empty or too short, or the key file cannot be used.
+    """
+    if secret is not None:
         return KeyRing.from_text(secret)
     if key_file is not None:
         return KeyRing.from_file(key_file, create=create)

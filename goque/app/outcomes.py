@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from goque.app.core import Core, refuse_waiting_inside
+from goque.app.reasons import late
 from goque.client.spans import Span, ids_of, size_of
 from goque.errors import InvalidInput
+from goque.model.identity import batch_of
 from goque.model.states import Status
 from goque.queries import outcomes
 from goque.queries.outcomes import OutcomeRow
@@ -35,7 +38,8 @@ def ended(core: Core, row: OutcomeRow, python: str | None) -> Ended:
         return Ended(row.id, None, core.decoder.error(row, python))
     sealed = None
     if row.result is None and row.size is not None:
-        sealed = dict(core.database.all(outcomes.results([row.source]))).get(row.source)
+        found = core.waiting.through_outages(lambda: core.database.all(outcomes.results([row.source])))
+        sealed = dict(found).get(row.source)
     return Ended(row.id, core.decoder.value(row, python, sealed), None)
 
 
@@ -53,13 +57,25 @@ def as_they_come(
     total = size_of(spans)
     seen = 0
     try:
-        for row in core.waiting.outcomes(spans, lanes, timeout=timeout, tick=tick, stop=stop):
+        for row in core.waiting.outcomes(spans, lanes, timeout=timeout, tick=tick, late=partial(late, core), stop=stop):
             seen += 1
             yield row
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"stopped waiting; {seen:,} of {total:,} tasks have ended and the rest go on (cancel() stops them)"
+            f"stopped waiting; {seen:,} of {total:,} tasks have ended{going_on(core, spans)}"
         ) from None
+
+
+def going_on(core: Core, spans: Sequence[Span]) -> str:
+    """The end of a sentence to whoever stops waiting for these tasks: what becomes of the rest."""
+    if not core.local.slots or not spans:
+        return " and the rest go on (cancel() stops them)"
+    batch = batch_of(spans[0][0])
+    later = "q.resume()" if batch is None else f"q.batch({batch})"
+    return (
+        " and the rest go on while this process lives; after that goque worker, or a notebook with "
+        f"{later}, takes them up (cancel() stops them)"
+    )
 
 
 def in_order(

@@ -10,19 +10,20 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import datetime
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, overload
 
 from goque.app.batch import Batch
 from goque.app.core import make_core
 from goque.app.task import Task
 from goque.app.verbs import Changed, cancel_batch
 from goque.client.functions import encoded_policy
-from goque.client.items import Items, starred, zipped
+from goque.client.items import Items, refuse_swapped, starred, zipped
 from goque.client.maps import Work
 from goque.client.singles import Submitted, single_only
-from goque.errors import InvalidInput, NotFound
+from goque.errors import InvalidInput, NotFound, NotSerializable
 from goque.model.eligibility import EVERY_QUEUE
 from goque.model.options import OPTION_NAMES, Options, word
+from goque.model.wording import number_of
 from goque.payload import codec, fitting, preflight
 from goque.payload.functions import CapturedFunction, capture
 from goque.queries import control, lanes, reading
@@ -81,7 +82,11 @@ class Queue:
         self._local = threading.local()
 
     def __repr__(self) -> str:
-        return f"<Queue {self._core.database!r}>"
+        core = self._core
+        where = f"embedded at {core.settings.home}" if core.settings.embedded else core.database.shown
+        schema = "" if core.settings.schema == "goque" else f", schema {core.settings.schema}"
+        slots = f", {number_of(core.local.slots, 'local slot')}" if core.local.slots else ""
+        return f"<Queue {where}{schema}{slots}>"
 
     @property
     def dsn(self) -> str:
@@ -95,8 +100,14 @@ class Queue:
         self.close()
 
     def close(self) -> None:
-        """End the local workers in an orderly way and close the connections. The work stays."""
+        """End the local workers in an orderly way and close the connections. The work stays.
+
+        A queue that is used again after this opens connections and starts local workers anew.
+        """
         self._core.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise NotSerializable("a Queue cannot travel: inside a task use goque.context()")
 
     # Giving work
 
@@ -145,6 +156,7 @@ class Queue:
             InvalidInput: something cannot be mapped; nothing was stored.
             BatchMismatch: the batch of this name holds other work.
         """
+        refuse_swapped(func, iterables)
         return self._map(func, zipped(iterables, strict=strict), kwargs or {}, dry_run, options)
 
     @overload
@@ -169,7 +181,7 @@ class Queue:
         self._core.require_key()
         options = single_only(self._options)
         captured = capture(fn)
-        self._check(captured, (args, kwargs))
+        self._check(captured, (args, kwargs), what="the call")
         function = self._core.functions.store(captured)
         single = self._core.singles.prepare(function, args, kwargs, options)
         return self._store(single, captured.name, options)
@@ -278,10 +290,10 @@ class Queue:
 
     # Verbs
 
-    def cancel(self, *what: Task | Batch | int, reason: str | None = None) -> Changed:
-        """Cancel tasks (by id or as they are) and batches."""
+    def cancel(self, *what: Task | Batch | int | str, reason: str | None = None) -> Changed:
+        """Cancel tasks (by id or as they are) and batches (by name or as they are)."""
         total, skipped = 0, 0
-        for one in what:
+        for one in map(self._named, what):
             if isinstance(one, Batch):
                 changed = one.cancel(reason)
                 total += changed.changed
@@ -289,12 +301,15 @@ class Queue:
             else:
                 done = (Task(self._core, one) if isinstance(one, int) else one).cancel(reason)
                 total, skipped = total + done, skipped + (not done)
-        return Changed(total, {"final already": skipped} if skipped else {})
+        return Changed(total, {"already final": skipped} if skipped else {})
 
-    def retry(self, *what: Task | Batch | int, reset: bool = True, force: bool = False) -> Changed:
-        """Run failed and canceled tasks (by id or as they are) and batches again; ``force``: done ones too."""
+    def retry(self, *what: Task | Batch | int | str, reset: bool = True, force: bool = False) -> Changed:
+        """Run failed and canceled tasks (by id or as they are) and batches (by name or as they are) again.
+
+        ``force``: done ones too.
+        """
         changed, skipped = 0, dict[str, int]()
-        for one in what:
+        for one in map(self._named, what):
             target = Task(self._core, one) if isinstance(one, int) else one
             result = target.retry(reset=reset, force=force)
             changed += result.changed
@@ -446,14 +461,20 @@ class Queue:
         row = self._core.database.one(reading.batch_by_id(batch))
         return cancel_batch(self._core, batch, row.total, reason)
 
+    def _named(self, one: Task | Batch | int | str) -> Task | Batch | int:
+        """What a verb was given, a batch in place of its name."""
+        return self.batch(one) if isinstance(one, str) else one
+
     def _found(self, row: BatchRow) -> Batch:
         if not self._core.read_only:
             self._core.take_up(self._core.lanes_of(row.id))
         return Batch(self._core, row)
 
-    def _check(self, captured: CapturedFunction, call: tuple[Any, Any] | None) -> None:
+    def _check(
+        self, captured: CapturedFunction, call: tuple[Any, Any] | None, *, what: str = preflight.FIRST_ITEM
+    ) -> None:
         args, kwargs = call if call is not None else (None, None)
-        for warning in preflight.check(captured, args, kwargs, option_names=OPTION_NAMES):
+        for warning in preflight.check(captured, args, kwargs, option_names=OPTION_NAMES, what=what):
             warnings.warn(warning, stacklevel=_outside())
 
     def _set_paused(self, queues: Sequence[str], paused: bool) -> None:

@@ -1,13 +1,24 @@
-"""What a task that is not running waits for, in words. Not for: making it run."""
+"""What a task that is not running waits for, in words, with what helps. Not for: making it run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from goque.app.core import Core
+from goque.errors import DatabaseError
+from goque.model.eligibility import missing
 from goque.model.states import Status
-from goque.queries import looking_after
+from goque.queries import looking_after, reading
+from goque.queries.looking_after import LaneNeeds, LivingWorker
 from goque.queries.reading import TaskRow
+
+_TOLD = {
+    "time": "it waits for its time",
+    "inputs": "it waits for its inputs",
+    "worker buffer": "it is in a worker's buffer",
+    "paused": "it is paused; resume() goes on",
+}
+"""Reasons that no worker could mend, as sentences."""
 
 
 def waiting_for(core: Core, row: TaskRow) -> str | None:
@@ -25,52 +36,40 @@ def waiting_for(core: Core, row: TaskRow) -> str | None:
         return "worker buffer"
     if core.database.first(looking_after.paused(row.lane)):
         return "paused"
-    workers = core.database.all(looking_after.living())
     if row.lacking is not None:
         return f"module {row.lacking}"
-    if workers:
-        for missing, have in (
-            (f"type {row.type}", lambda worker: row.function_hash is not None or row.type in worker.types),
-            (f"Python {row.python}", lambda worker: row.python in (None, minor(worker.python))),
-            *((f"tag {tag}", lambda worker, tag=tag: tag in worker.tags) for tag in row.tags),
-            *((f"key {key}", lambda worker, key=key: key in worker.key_ids) for key in row.key_ids),
-            (f"queue {row.queue}", lambda worker: worker.queues is None or row.queue in worker.queues),
-        ):
-            if not any(map(have, workers)):
-                return missing
-    return "a worker"
+    needs = LaneNeeds(row.queue, row.python, row.tags, row.key_ids, None if row.function_hash is not None else row.type)
+    lacks = [missing(worker, needs) for worker in _workers(core)]
+    nearest = min(lacks, key=len, default=[])
+    return nearest[0] if nearest else "a worker"
 
 
-def minor(version: str) -> str:
-    """The minor version: "3.13" of "3.13.1"."""
-    return ".".join(version.split(".")[:2])
+def unserved(needs: LaneNeeds, workers: Sequence[LivingWorker]) -> str | None:
+    """Why none of these workers can serve such a lane, with what helps; None when one can."""
+    lacks = [missing(worker, needs) for worker in workers]
+    if [] in lacks:
+        return None
+    command = "goque worker" + (f" --queues {needs.queue}" if needs.queue != "default" else "")
+    command += f" --tags {','.join(needs.tags)}" if needs.tags else ""
+    command += " --app package.module:jobs" if needs.type else ""
+    if not workers:
+        return f"no worker is alive; start one with: {command}"
+    worker, lacking = min(zip(workers, lacks, strict=True), key=lambda pair: len(pair[1]))
+    alive = (
+        "1 worker is alive and" if len(workers) == 1 else f"of {len(workers):,} workers alive none fits; the nearest"
+    )
+    told = f"{alive} lacks {', '.join(lacking)}"
+    if any(lack.startswith("key ") for lack in lacking):
+        return (
+            f"{told} (it holds {', '.join(worker.key_ids) or 'none'}); start it with the GOQUE_SECRET that is used here"
+        )
+    return f"{told}; start one with: {command}"
 
 
 def nobody_can(core: Core, lane: int) -> str | None:
-    """Why no living worker can run the tasks of a lane, with the command that helps; None when one can."""
-    found = core.database.first(looking_after.lane(lane))
-    if found is None:
-        return None
-    workers = core.database.all(looking_after.living())
-    fit = [
-        worker
-        for worker in workers
-        if (found.python is None or minor(worker.python) == found.python)
-        and set(found.tags) <= set(worker.tags)
-        and set(found.key_ids) <= set(worker.key_ids)
-        and (worker.queues is None or found.queue in worker.queues)
-        and (found.type is None or found.type in worker.types)
-    ]
-    if fit:
-        return None
-    needs = [f"Python {found.python}"] if found.python else []
-    needs += [f"tag {tag}" for tag in found.tags]
-    needs += [f"the task type {found.type}"] if found.type else []
-    command = "goque worker" + (" --app package.module:jobs" if found.type else "")
-    command += f" --queues {found.queue}" if found.queue != "default" else ""
-    command += f" --tags {','.join(found.tags)}" if found.tags else ""
-    alive = f"{len(workers)} workers are alive and none of them fits" if workers else "no worker is alive"
-    return f"{alive} (needed: {', '.join(needs) or 'any'}); start one with: {command}"
+    """Why no living worker can run the tasks of a lane, with what helps; None when one can."""
+    needs = core.database.first(looking_after.lane(lane))
+    return None if needs is None else unserved(needs, _workers(core))
 
 
 def stuck(core: Core, lanes: Sequence[int]) -> str | None:
@@ -79,6 +78,38 @@ def stuck(core: Core, lanes: Sequence[int]) -> str | None:
         return None
     paused = [core.database.first(looking_after.paused(lane)) for lane in lanes]
     if all(paused):
-        return "it is paused; resume() goes on"
+        return _TOLD["paused"]
     reasons = [nobody_can(core, lane) for lane in lanes]
     return reasons[-1] if None not in reasons else None
+
+
+def late(core: Core, task: int) -> str:
+    """What a task waits for that should have ended by now; empty if that cannot be had."""
+    try:
+        row = core.database.first(reading.task(task))
+        what = None if row is None else waiting_for(core, row)
+        if row is None or what is None:
+            return "" if row is None or row.status.final else "it is running"
+        if what in _TOLD:
+            return _TOLD[what]
+        why = nobody_can(core, row.lane)
+        return f"it waits, but {why}" if why else f"it waits for {what}"
+    except DatabaseError:
+        return ""
+
+
+def unserved_lanes(core: Core) -> list[str]:
+    """What keeps ready tasks from being run, a sentence each with what helps. Not told: no worker, a paused queue."""
+    workers = core.database.all(looking_after.living())
+    found: dict[str, None] = {}
+    for lane in core.database.all(looking_after.ready_lanes()):
+        if lane.paused:
+            found[f"batch {lane.batch_id} is paused; go on with: goque resume {lane.batch_id}"] = None
+        elif workers and (why := unserved(lane.needs, workers)) is not None:
+            found[f"tasks of {lane.type.rpartition('.')[2]} in queue {lane.needs.queue} wait, but {why}"] = None
+    return list(found)
+
+
+def _workers(core: Core) -> list[LivingWorker]:
+    """Living workers that may serve us: other processes' local ones serve what those submitted."""
+    return [worker for worker in core.database.all(looking_after.living()) if core.local.slots or not worker.local]

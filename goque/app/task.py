@@ -8,13 +8,21 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from typing import Any
+from functools import cache
+from typing import Any, NoReturn
 
 from goque.app.core import Core
 from goque.app.outcomes import Ended, as_they_come, ended
 from goque.app.reasons import nobody_can, waiting_for
 from goque.app.verbs import Changed, retry
-from goque.errors import InvalidInput, NotCommitted, NotFound, ResultUnavailable, TaskCanceled
+from goque.errors import (
+    InvalidInput,
+    NotCommitted,
+    NotFound,
+    NotSerializable,
+    ResultUnavailable,
+    TaskCanceled,
+)
 from goque.model.identity import batch_of, position_of
 from goque.model.states import Status
 from goque.payload.functions import python_version
@@ -54,6 +62,9 @@ class Task:
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def __reduce__(self) -> NoReturn:
+        raise NotSerializable("a Task cannot travel: pass task.result(), or task.id and find it again")
 
     # Future's words
 
@@ -246,18 +257,23 @@ class Task:
                 f"task {self.id} is part of a transaction that has not been committed; ask again after it"
             )
         if self._ended is None:
-            lane, python = self._facts()
+            facts = cache(self._facts)  # asked for inside the wait, which bears an outage
             warned: list[bool] = []
 
             def tick() -> None:
-                if not warned and (why := nobody_can(self._core, lane)) is not None:
+                if not warned and (why := nobody_can(self._core, facts()[0])) is not None:
                     warned.append(True)
                     self._core.say_nobody_can(why)
 
             for found in as_they_come(
-                self._core, [(self.id, self.id)], lambda: (lane,), timeout=timeout, stop=stop, tick=patient(tick)
+                self._core,
+                [(self.id, self.id)],
+                lambda: facts()[:1],
+                timeout=timeout,
+                stop=stop,
+                tick=patient(tick),
             ):
-                self._ended = ended(self._core, found, python)
+                self._ended = ended(self._core, found, facts()[1])
         if self._ended is None:
             raise CancelledError
         return self._ended

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from goque.app.batch import Batch
@@ -94,17 +95,17 @@ def _forward(
     core = source._core
     try:
         if isinstance(source, Batch):
-            spans, lanes, python = source._spans, source._lanes, source._python
+            spans = source._spans
         else:
-            row = source._row()
-            spans, python = [(source.id, source.id)], row.python or ""
+            spans = [(source.id, source.id)]
+            facts = cache(source._facts)  # asked for inside the wait, which bears an outage
 
-            def lanes() -> tuple[int, ...]:
-                return (row.lane,)
+        def lanes() -> tuple[int, ...]:
+            return source._lanes() if isinstance(source, Batch) else facts()[:1]
 
         for found in as_they_come(core, spans, lanes, timeout=timeout, stop=stop):
             task = source if isinstance(source, Task) else Task(core, found.id)
-            task._ended = ended(core, found, python)
+            task._ended = ended(core, found, source._python if isinstance(source, Batch) else facts()[1])
             came.put(task)
     except BaseException as error:
         came.put(error)

@@ -19,7 +19,7 @@ STOPPING_S = 5.0
 PASSES = 50
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Changed:
     """What a bulk verb did: how many tasks it changed, and how many it left alone, by reason."""
 
@@ -30,8 +30,11 @@ class Changed:
         return self.changed > 0
 
     def __str__(self) -> str:
-        left = ", ".join(f"{number:,} {reason}" for reason, number in self.skipped.items())
-        return f"{self.changed:,} changed" + (f"; skipped: {left}" if left else "")
+        return "; ".join(
+            [f"{self.changed:,} changed", *(f"{number:,} skipped: {reason}" for reason, number in self.skipped.items())]
+        )
+
+    __repr__ = __str__
 
 
 def cancel(core: Core, spans: Sequence[Span], reason: str | None) -> Changed:
@@ -42,7 +45,7 @@ def cancel(core: Core, spans: Sequence[Span], reason: str | None) -> Changed:
         changed += _cancel_range(core, first, last, reason)
     core.waker.say(Word.STOP)
     total = sum(last - first + 1 for first, last in spans)
-    return Changed(changed, {"final already": total - changed} if total > changed else {})
+    return Changed(changed, {"already final": total - changed} if total > changed else {})
 
 
 def _cancel_range(core: Core, first: int, last: int, reason: str | None) -> int:

@@ -6,6 +6,7 @@ import argparse
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -121,12 +122,11 @@ def _require_target(arguments: argparse.Namespace) -> None:
 
 def _batch(queue: Queue, name: str) -> Batch:
     """A batch by what was written; digits are an id, unless only a name fits."""
-    if not name.isdigit():
-        return queue.batch(name)
-    try:
-        return queue.batch(int(name))
-    except NotFound:
-        return queue.batch(name)
+    keys: list[int | str] = [int(name), name] if name.isdigit() else [name]
+    for key in keys:
+        with suppress(NotFound):
+            return queue.batch(key)
+    raise NotFound(f"there is no batch {name!r}; goque batches lists them")
 
 
 def _named(batch: Batch) -> str:

@@ -6,12 +6,13 @@ The module of a command is imported when that command is used, so that ``goque -
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from goque.errors import GoqueError, InvalidInput
 from goque.version import VERSION
@@ -63,7 +64,7 @@ exit codes:
         """\
   goque history
   goque history --status error --since 2h
-  goque history --batch nightly --order-by=-run_s --limit 5
+  goque history --batch nightly --order-by -run_s --limit 5
   goque history --since 2026-11-01 --csv > november.csv""",
     ),
     "tasks": Command(
@@ -124,8 +125,9 @@ exit codes:
     ),
     "key": Command(
         "keys",
-        "show the secret that signs work",
+        "make or show the secret that signs work",
         """\
+  goque key new              a fresh secret: export GOQUE_SECRET=$(goque key new)
   goque key show             the secret, for GOQUE_SECRET of another client or worker
   goque key show --results   a key that reads results and cannot submit code""",
     ),
@@ -165,18 +167,39 @@ class UsageError(InvalidInput):
     """Arguments that cannot be meant together; the message says which."""
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with the word that was meant where one is close."""
+
+    def error(self, message: str) -> NoReturn:
+        """
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+    def unknown(self, words: Sequence[str]) -> NoReturn:
+        """Refuse arguments that nothing reads.
+
+        Raises:
+            UsageError: always.
+        """
+        self.error(f"{words[0]} is not understood{_meant(words[0], self._option_string_actions)}")
+
+
 def _run(argv: Sequence[str]) -> int:
     chosen = next((word for word in argv if not word.startswith("-")), None)
     parser, parsers = _parser()
     if chosen in COMMANDS:
         module = import_module(f"goque.cli.{COMMANDS[chosen].module}")
         getattr(module, f"{chosen}_arguments")(parsers[chosen])
+    elif chosen is not None:
+        parser.error(f"there is no command {chosen}{_meant(chosen, COMMANDS)}")
     try:
-        arguments, unread = parser.parse_known_args(argv)
+        arguments, left = parser.parse_known_args(_joined(argv))
     except SystemExit as end:
         return int(end.code or 0)
-    if unread:
-        raise _not_understood(chosen, unread, parsers[chosen] if chosen in COMMANDS else parser)
+    if left:
+        parsers.get(chosen or "", parser).unknown(left)
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return WRONG_USE
@@ -184,17 +207,24 @@ def _run(argv: Sequence[str]) -> int:
     return work(arguments) or 0
 
 
-def _not_understood(command: str | None, words: Sequence[str], parser: argparse.ArgumentParser) -> UsageError:
-    """The error for arguments that no option took, naming the options that resemble it."""
-    from goque.queries.filters import unknown
+def _joined(argv: Sequence[str]) -> list[str]:
+    """With ``--order-by -run_s`` as one word, which argparse would take for two options."""
+    words: list[str] = []
+    for word in argv:
+        if words and words[-1] == "--order-by" and word.startswith("-") and not word.startswith("--"):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
 
-    name = next((word for word in words if word.startswith("-")), words[0]).partition("=")[0]
-    known = [option for option in parser._option_string_actions if option.startswith("--")]
-    return UsageError(str(unknown(f"goque {command} has no option" if command else "goque has no option", name, known)))
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word.partition("=")[0], list(known), 1)
+    return f"; did you mean {close[0]}" if close else ""
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    parser = argparse.ArgumentParser(
+def _parser() -> tuple[Parser, dict[str, Parser]]:
+    parser = Parser(
         prog="goque",
         description="A task queue on PostgreSQL. Without --dsn and GOQUE_DSN: the embedded server of this user.",
         epilog="goque COMMAND --help has the options of a command, with examples.",

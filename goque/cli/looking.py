@@ -157,7 +157,7 @@ def _add_filters(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     for name in names:
         chosen = FILTERS[name]
         group.add_argument(f"--{name.replace('_', '-')}", type=chosen.read, metavar=chosen.metavar, help=chosen.help)
-    group.add_argument("--order-by", type=words, metavar="COLUMN", help="such as --order-by=-run_s, the longest first")
+    group.add_argument("--order-by", type=words, metavar="COLUMN", help="such as -run_s, the longest first")
     group.add_argument("--after", type=place, metavar="ID", help="go on behind this row, in the order of ids")
     group.add_argument("--columns", type=words, metavar="A,B", help="only these columns")
     group.add_argument(
@@ -176,7 +176,7 @@ def _look(arguments: argparse.Namespace, what: str, columns_at: Callable[[dateti
         if for_machines(arguments):
             write_frame(getattr(queue, what)(**filters), arguments)
             return
-        limit = filters.setdefault("limit", SHOWN)
+        filters.setdefault("limit", SHOWN)
         frame, cut = _cut(partial(getattr(queue, what), **filters))
         now = queue.now()
     rows = records(frame)
@@ -187,9 +187,10 @@ def _look(arguments: argparse.Namespace, what: str, columns_at: Callable[[dateti
     say(table(chosen, rows))
     if (last := frame.attrs.get("next")) is not None:
         behind = ",".join(str(number) for number in (last if isinstance(last, list) else [last]) if number is not None)
-        say(f"\nthe first {limit:,}; --after {behind} goes on")
-    if cut:
-        say(f"\nthe first {limit:,}; --limit N shows more, --since, --status and others narrow it")
+        say(f"\nthe first {filters['limit']:,}; --after {behind} goes on")
+    if cut and arguments.limit is None:
+        narrowing = [f"--{name}" for name in ("since", "status", "batch") if name in {*arguments.filters} - {*filters}]
+        say(f"\nthe first {SHOWN}; --limit N shows more" + (f", {' or '.join(narrowing)} less" if narrowing else ""))
 
 
 def _cut(look: Callable[[], DataFrame]) -> tuple[DataFrame, bool]:
@@ -250,7 +251,9 @@ def _batch_columns(now: datetime) -> Columns:
             return "canceled"
         if row["paused"] and row["unfinished"]:
             return "paused"
-        return "" if row["unfinished"] else "finished"
+        if not row["unfinished"]:
+            return "finished"
+        return "running" if any(row[name] for name in ("processing", "error", "done", "attempts_left")) else "waiting"
 
     return (
         Column("CREATED", lambda row: since(row["created_at"], now), right=True),
@@ -278,7 +281,11 @@ def _any_column(name: str, now: datetime) -> Column:
         return f"{value:,.1f}" if isinstance(value, float) else str(value)
 
     return Column(
-        name, cell, right=name.endswith("_s"), flexible=name in ("error", "traceback", "log_tail", "args_repr")
+        name,
+        cell,
+        right=name.endswith("_s"),
+        flexible=name in ("error", "traceback", "log_tail", "args_repr"),
+        wanted=True,
     )
 
 

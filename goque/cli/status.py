@@ -87,17 +87,21 @@ def _schema(settings: Settings, dsn: str, seen: Seen) -> bool:
 
 def _contents(arguments: argparse.Namespace, settings: Settings, seen: Seen) -> None:
     from goque.app.local import ring_of
+    from goque.app.reasons import unserved_lanes
     from goque.payload.keys import KeyKind
 
     with opened(arguments) as queue:
         seen.queues = records(queue.queues())
         seen.workers = records(queue.workers(alive=True))
         seen.now = queue.now()
+        unserved = unserved_lanes(queue._core)
     key_file = settings.key_file if settings.embedded and settings.key_file.exists() else None
     seen.keys = ring_of(settings.secret, key_file).ids(KeyKind.CODE)
     waiting = sum(row[status] for row in seen.queues for status in WAITING)
     if not seen.workers and waiting:
-        seen.remedies.append(f"{waiting:,} tasks wait and no worker is alive; start one with: goque worker")
+        wait = "1 task waits" if waiting == 1 else f"{waiting:,} tasks wait"
+        seen.remedies.append(f"{wait} and no worker is alive; start one with: goque worker")
+    seen.remedies += unserved
     for row in seen.queues:
         if row["paused"] and any(row[status] for status in WAITING):
             seen.remedies.append(f"queue {row['name']} is paused; goque resume --queue {row['name']}")
@@ -112,7 +116,7 @@ def _text(seen: Seen) -> str:
     if seen.now is not None:
         lines.append(f"keys     {', '.join(seen.keys) or 'none'}")
         lines += ["", table(_QUEUES, seen.queues) if seen.queues else "no work has been submitted yet"]
-        lines += ["", table(_worker_columns(seen.now), seen.workers) if seen.workers else "no worker is alive"]
+        lines += ["", table(_worker_columns(seen), seen.workers) if seen.workers else "no worker is alive"]
     if seen.remedies:
         lines += ["", *(f"! {remedy}" for remedy in seen.remedies)]
     return "\n".join(lines)
@@ -130,7 +134,11 @@ _QUEUES = (
 )
 
 
-def _worker_columns(now: datetime) -> Sequence[Column]:
+def _worker_columns(seen: Seen) -> Sequence[Column]:
+    assert seen.now is not None
+    now = seen.now
+    # Keys are of interest where a worker cannot run what is submitted from here.
+    strange = any(not set(seen.keys[:1]) <= set(row["key_ids"] or ()) for row in seen.workers)
     return (
         Column("WORKER", lambda row: str(row["id"]), right=True),
         Column("HOST", lambda row: row["host"], flexible=True),
@@ -141,6 +149,7 @@ def _worker_columns(now: datetime) -> Sequence[Column]:
         Column("PYTHON", lambda row: row["python"]),
         Column("QUEUES", lambda row: ",".join(row["queues"]) if row["queues"] is not None else "all", flexible=True),
         Column("TAGS", lambda row: ",".join(row["tags"] or ()), flexible=True),
+        *([Column("KEYS", lambda row: ",".join(row["key_ids"] or ()) or "none", flexible=True)] if strange else ()),
         Column("OF", lambda row: f"{row['owner']}, local" if row["local"] else row["owner"]),
         Column("UP", lambda row: since(row["started_at"], now).removesuffix(" ago"), right=True),
     )

@@ -25,12 +25,16 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column for people. ``cell`` makes its text; a ``flexible`` one is cut where the table is too wide."""
+    """A column for people. ``cell`` makes its text; a ``flexible`` one is cut where the table is too wide.
+
+    One that is empty in every row is left out, unless it is ``wanted``.
+    """
 
     title: str
     cell: Callable[[Row], str]
     right: bool = False
     flexible: bool = False
+    wanted: bool = False
 
 
 def add_forms(parser: argparse.ArgumentParser) -> None:
@@ -68,11 +72,14 @@ def records(frame: DataFrame) -> list[dict[str, Any]]:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], *, width: int | None = None) -> str:
-    """Aligned text: a line of titles, a line per row. Columns that are empty in every row are left out."""
+    """Aligned text: a line of titles, a line per row. Only a terminal has a width, unless one is given."""
     cells = [[_one_line(column.cell(row)) for row in rows] for column in columns]
-    kept = [(column, texts) for column, texts in zip(columns, cells, strict=True) if any(texts) or not rows]
+    kept = [
+        (column, texts) for column, texts in zip(columns, cells, strict=True) if any(texts) or column.wanted or not rows
+    ]
     widths = [max([len(column.title), *map(len, texts)]) for column, texts in kept]
-    over = sum(widths) + 2 * (len(widths) - 1) - (width or terminal_width())
+    room = width or terminal_width()
+    over = 0 if room is None else sum(widths) + 2 * (len(widths) - 1) - room
     for place, (column, _) in enumerate(kept):
         if over > 0 and column.flexible:
             shorter = max(_LEAST, widths[place] - over)
@@ -83,9 +90,9 @@ def table(columns: Sequence[Column], rows: Sequence[Row], *, width: int | None =
     return "\n".join(lines)
 
 
-def terminal_width() -> int:
-    """The columns there are to write in."""
-    return max(60, shutil.get_terminal_size((WIDTH, 24)).columns) if sys.stdout.isatty() else WIDTH
+def terminal_width() -> int | None:
+    """The columns there are to write in; None where output goes to a file or another program."""
+    return max(60, shutil.get_terminal_size((WIDTH, 24)).columns) if sys.stdout.isatty() else None
 
 
 def count(value: Any) -> str:

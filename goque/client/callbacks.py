@@ -14,7 +14,7 @@ log = logging.getLogger("goque.client")
 
 Call = Callable[[OutcomeRow], object]
 REST_S = 1.0
-"""Seconds of rest after the database failed for longer than a waiter bears."""
+"""Seconds of rest after the waiting failed."""
 
 
 class Callbacks:

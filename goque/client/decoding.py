@@ -43,7 +43,8 @@ class Decoder:
         )
         if row.status is Status.CANCELED:
             return TaskCanceled(
-                f"task {row.id} was canceled" + (f": {row.reason}" if row.reason else ""), task_id=row.id
+                f"task {row.id} was canceled{f': {row.reason}' if row.reason else ''}; retry() runs it again",
+                task_id=row.id,
             )
         if row.error_type is None:
             reason = row.error or row.reason or f"it ended as {row.outcome or row.status}"

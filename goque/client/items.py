@@ -55,6 +55,15 @@ def zipped(iterables: tuple[Any, ...], *, strict: bool) -> Items:
     return Items(calls, total, instant)
 
 
+def refuse_swapped(func: object, iterables: tuple[Any, ...]) -> None:
+    """
+    Raises:
+        InvalidInput: the items came first and the function after them.
+    """
+    if not callable(func) and any(map(callable, iterables)):
+        raise InvalidInput("the function comes first: q.map(func, items)")
+
+
 def starred(rows: Any) -> Items:
     """One call per row: a tuple or list becomes positional arguments, a mapping keyword arguments.
 

@@ -22,6 +22,7 @@ from goque.errors import BatchMismatch, DatabaseError, DuplicateTask, InvalidInp
 from goque.model.durations import seconds
 from goque.model.identity import SPAN, task_id
 from goque.model.options import Options
+from goque.model.wording import number_of
 from goque.payload import codec
 from goque.payload.digests import digest
 from goque.payload.envelope import Purpose, Sealer, context_of
@@ -251,9 +252,9 @@ class Maps:
             task, other = followers[0]
             taken = transaction.one(reading.task(task)).external_id or ""
             raise DuplicateTask(
-                f"{len(followers):,} items have an external id that is taken, the first at position {task % SPAN} "
-                f"({taken!r}) by task {other}; nothing was stored. on_duplicate='return' lets them share those tasks' "
-                "outcomes",
+                f"{number_of(len(followers), 'item')} with an external id that is taken, the first at position "
+                f"{task % SPAN} ({taken!r}) by task {other}; nothing was stored. on_duplicate='return' lets them share "
+                "those tasks' outcomes",
                 external_id=taken,
                 task_id=other,
             )
@@ -342,15 +343,24 @@ def _mismatch(work: Work, existing: BatchRow, added: list[int], removed: list[in
     if not same_function:
         what.append("the function or its shared arguments changed")
     if added:
-        what.append(f"{len(added):,} items are new")
+        what.append(f"{number_of(len(added), 'item')} {'is' if len(added) == 1 else 'are'} new")
     if removed:
-        what.append(f"{len(removed):,} of its items are missing")
+        what.append(f"{len(removed):,} of its items {'is' if len(removed) == 1 else 'are'} missing")
     if not what:
         what.append("the items come in another order")
+    batch = f"q.batch({work.options.name!r})"
+    extend = (
+        "on_change='extend' runs the new items with this function as well"
+        if same_function
+        else (
+            f"{batch}.retry(func) runs what failed again with the changed function"
+            + (", after which on_change='extend' adds the new items" if added else "")
+        )
+    )
     return (
-        f"the batch {work.options.name!r} ({existing.total:,} items, {existing.created_at:%Y-%m-%d %H:%M} UTC) holds "
-        f"other work: {', '.join(what)}. on_change='extend' runs only the new items, on_change='replace' cancels it "
-        f"and starts over, and q.batch({work.options.name!r}) is what is there"
+        f"the batch {work.options.name!r} ({number_of(existing.total, 'item')}, "
+        f"{existing.created_at:%Y-%m-%d %H:%M} UTC) holds other work: {', '.join(what)}. {extend}, on_change='replace' "
+        f"cancels it and starts over, and {batch} is what is there"
     )
 
 

@@ -1,17 +1,21 @@
 """Waiting for outcomes: who waits registers, reads, waits, and reads again. Not for: what was read (``decoding``).
 
-A notification wakes the waiter early; whatever it hears, it looks again every second.
+A notification wakes the waiter early; whatever it hears, it looks again every second. A database that is away is waited
+for as well.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from goque.client.collector import Collector
 from goque.client.spans import Span
 from goque.errors import DatabaseUnavailable
+from goque.model.wording import number_of
 from goque.postgres.database import Database
 from goque.postgres.notifications import Listener
 from goque.queries import outcomes
@@ -22,16 +26,30 @@ WATCH_S = 60.0
 """Seconds for which a waiter asks to be notified; it asks again halfway."""
 LOOK_S = 1.0
 """A waiter looks at least this often."""
-PATIENCE_S = 120.0
-"""Seconds for which a waiter bears a database that is away."""
+LONGEST_PAUSE_S = 3.0
+"""A database that is away is tried again at least this often."""
+
+log = logging.getLogger("goque")
+_T = TypeVar("_T")
 
 
 class Waiting:
-    """The ears of a queue: one connection that listens, shared by all who wait."""
+    """The ears of a queue: one connection that listens, shared by all who wait.
 
-    def __init__(self, database: Database, *, listen: bool) -> None:
+    ``meanwhile(lanes)`` is called at every turn of a wait for tasks in these lanes.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        listen: bool,
+        meanwhile: Callable[[Sequence[int]], None] = lambda _: None,
+    ) -> None:
         self._database = database
         self._listen = listen and not database.pooler
+        self._meanwhile = meanwhile
+        self._away = False
         self._news = threading.Condition()
         self._heard: dict[int, int] = {}
         self._heard_all = 0
@@ -45,47 +63,80 @@ class Waiting:
         *,
         timeout: float | None = None,
         tick: Callable[[], None] = lambda: None,
+        late: Callable[[int], str] = lambda _: "",
         stop: threading.Event | None = None,
     ) -> Iterator[OutcomeRow]:
         """The outcomes of these tasks, as they come.
 
         ``lanes`` are those that the tasks are in; ``tick`` is called at every turn, about once a second or more often.
+        ``late(id)`` says of the first task that has not ended in time what it waits for.
 
         Raises:
             TimeoutError: not all have ended within ``timeout`` seconds.
         """
         collector = Collector(self._database, spans)
         end = None if timeout is None else time.monotonic() + timeout
-        away_since: float | None = None
         pause, cost = 0.002, 0.0
-        while collector.outstanding and not (stop is not None and stop.is_set()):
-            known = tuple(lanes())
-            before = self._counter(known)
-            try:
-                self._watch(known)
-                looked = time.monotonic()
-                rows = collector.look()
-                cost = time.monotonic() - looked
-                away_since = None
-            except DatabaseUnavailable:
-                away_since = away_since or time.monotonic()
-                if time.monotonic() - away_since > PATIENCE_S:
-                    raise
-                rows = []
-            yield from rows
+        known: tuple[int, ...] = ()
+        before = 0
+
+        def turn() -> list[OutcomeRow]:
+            nonlocal known, before, cost
             tick()
+            known = tuple(lanes())
+            self._meanwhile(known)
+            before = self._counter(known)
+            self._watch(known)
+            looked = time.monotonic()
+            rows = collector.look()
+            cost = time.monotonic() - looked
+            return rows
+
+        while collector.outstanding and not (stop is not None and stop.is_set()):
+            try:
+                rows = self.through_outages(turn, until=end, stop=stop)
+            except DatabaseUnavailable as error:
+                if stop is not None and stop.is_set():
+                    return
+                raise TimeoutError(
+                    f"{_not_ended(collector.outstanding, timeout)}, as far as is known: {error}"
+                ) from error
+            yield from rows
             if rows:
                 pause = 0.002
-            elif not collector.outstanding:
-                break
             elif end is not None and time.monotonic() >= end:
-                raise TimeoutError(f"{collector.outstanding:,} tasks have not ended after {timeout:g} s; they go on")
+                why = late(collector.left[0][0])
+                first = "" if collector.outstanding == 1 else "the first: "
+                raise TimeoutError(_not_ended(collector.outstanding, timeout) + (f"; {first}{why}" if why else ""))
             else:
                 longest = LOOK_S if self._listen else LOOK_S / 2
                 left = longest if end is None else min(longest, max(0.0, end - time.monotonic()))
                 # Looking may take a tenth of the time at most, however large the batch.
                 self._wait(known, before, min(max(pause, 10 * cost), left))
                 pause = min(pause * 2, longest)
+
+    def through_outages(
+        self, action: Callable[[], _T], *, until: float | None = None, stop: threading.Event | None = None
+    ) -> _T:
+        """Call until the database can be reached, trying less and less often; ``action`` must be safe to repeat.
+
+        Raises:
+            DatabaseUnavailable: it cannot, and the moment ``until`` (``time.monotonic``) has come or ``stop`` is set.
+        """
+        pause = 0.05
+        while True:
+            try:
+                found = action()
+            except DatabaseUnavailable:
+                left = pause if until is None else min(pause, until - time.monotonic())
+                if left <= 0 or (stop is not None and stop.is_set()):
+                    raise
+                self._say_away(True)
+                (stop or threading.Event()).wait(left)
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+            else:
+                self._say_away(False)
+                return found
 
     def after_fork(self) -> None:
         """Begin anew in a forked process, where nothing listens; the connection that did is not ours to close."""
@@ -109,7 +160,7 @@ class Waiting:
             return
         if self._listener is None:
             self._listener = Listener(
-                self._database, [channel(self._database.schema)], self._on_notify, self._on_gap, name="ears"
+                self._database, [channel(self._database.schema)], self._on_notify, self._on_gap, name="listener"
             )
             self._listener.start()
         now = time.monotonic()
@@ -117,6 +168,18 @@ class Waiting:
         if stale:
             self._database.run(outcomes.watch(stale, WATCH_S))
             self._watched.update(dict.fromkeys(stale, now + WATCH_S))
+
+    def _say_away(self, away: bool) -> None:
+        """Tell the user that the database has gone, and that it is back: once each, however many wait."""
+        with self._news:
+            if self._away == away:
+                return
+            self._away = away
+        place = self._database.profile.place
+        if away:
+            log.warning("goque: lost the connection to %s; reconnecting", place)
+        else:
+            log.warning("goque: connected to %s again", place)
 
     def _counter(self, lanes: Sequence[int]) -> int:
         with self._news:
@@ -143,3 +206,8 @@ class Waiting:
         with self._news:
             self._heard_all += 1
             self._news.notify_all()
+
+
+def _not_ended(number: int, timeout: float | None) -> str:
+    goes_on = "it goes on" if number == 1 else "they go on"
+    return f"{number_of(number, 'task')} {'has' if number == 1 else 'have'} not ended after {timeout:g} s; {goes_on}"

@@ -74,6 +74,11 @@ class Options:
         for name in given:
             if name not in OPTION_NAMES:
                 close = difflib.get_close_matches(name, OPTION_NAMES, n=3)
+                if name in _SLOTS:
+                    raise UnknownOption(
+                        f"{name} is no option of tasks: slots belong to the queue, Queue(workers={given[name]!r})",
+                        name=name,
+                    )
                 hint = f" Did you mean {' or '.join(close)}?" if close else f" Options are: {', '.join(OPTION_NAMES)}."
                 raise UnknownOption(f"there is no option {name!r}.{hint}", name=name, close=close)
         merged = replace(self, **given)
@@ -157,6 +162,8 @@ class Options:
                     raise InvalidInput(f"{name} takes exception classes, not {kind!r}")
 
 
+_SLOTS = frozenset({"workers", "n_jobs", "max_workers", "num_workers", "processes", "concurrency"})
+"""What other libraries call the number of tasks at once."""
 OPTION_NAMES = tuple(field.name for field in fields(Options))
 
 

@@ -40,6 +40,13 @@ UNFINISHED = frozenset(Status) - FINAL
 FAILED = frozenset({Status.ERROR, Status.ATTEMPTS_LEFT})
 
 
+class Counts(dict[Status, int]):
+    """A number for each status. Shown without the zeros: ``{'done': 98, 'attempts_left': 2}``."""
+
+    def __repr__(self) -> str:
+        return repr({str(status): number for status, number in self.items() if number})
+
+
 class RunOutcome(StrEnum):
     """How one run of a task ended."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TextIO
 
+from goque.errors import DatabaseUnavailable
 from goque.model.states import Status
 from goque.notebook import html, text
 from goque.notebook.view import Pace, View
@@ -38,12 +39,17 @@ class Screen(Protocol):
 
 
 def follow(
-    batch: Followed, title: str, stuck: Callable[[], str | None] = lambda: None, screen: Screen | None = None
+    batch: Followed,
+    title: str,
+    stuck: Callable[[], str | None] = lambda: None,
+    screen: Screen | None = None,
+    *,
+    rest: str = " and the rest go on (cancel() stops them)",
 ) -> None:
     """Show how a batch goes on until every task has ended.
 
-    ``stuck`` is asked now and then why nothing happens. Only the calling thread writes, since output of other threads
-    may land in another cell.
+    ``stuck`` is asked now and then why nothing happens; ``rest`` is what an interrupted wait says of the rest. Only the
+    calling thread writes, since output of other threads may land in another cell.
 
     Raises:
         KeyboardInterrupt: with a message; it ends the waiting, never the work.
@@ -54,22 +60,25 @@ def follow(
     view = View(title, batch.total, {})
     try:
         while True:
-            counts = dict(batch.counts())
             now = time.monotonic()
+            try:
+                counts = dict(batch.counts())
+                if now - asked >= STUCK_S:
+                    asked, note = now, stuck() or ""
+            except DatabaseUnavailable:
+                counts, note = dict(view.counts), "the database cannot be reached; trying again"
             view = View(title, batch.total, counts, elapsed=now - began)
             pace.look(now, view.ended)
             if view.complete:
                 break
-            if now - asked >= STUCK_S:
-                asked, note = now, stuck() or ""
             view = View(title, batch.total, counts, now - began, pace.rate, pace.eta(view.total - view.ended), note)
             screen.show(view)
             time.sleep(pause)
             pause = min(LOOK_S, pause * 1.5)
     except KeyboardInterrupt:
-        message = f"stopped waiting; {view.ended:,} of {view.total:,} tasks have ended and the rest go on"
-        screen.end(View(title, view.total, view.counts, view.elapsed, note=f"{message} (cancel() stops them)"))
-        raise KeyboardInterrupt(f"{message} (cancel() stops them)") from None
+        message = f"stopped waiting; {view.ended:,} of {view.total:,} tasks have ended{rest}"
+        screen.end(View(title, view.total, view.counts, view.elapsed, note=message))
+        raise KeyboardInterrupt(message) from None
     if view.failed:
         note = "errors() groups the failures, retry() runs them again"
     screen.end(View(title, view.total, view.counts, view.elapsed, note=note if view.failed else ""))

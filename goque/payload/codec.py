@@ -20,6 +20,13 @@ from goque.payload.sources import captured_values
 DEFAULT_LIMIT = 128 * 1024 * 1024
 PROTOCOL = 5
 
+_MAKE_INSIDE = (
+    "Pass what it is made from (a path, an address, plain data) and make it inside the function; goque.once keeps one "
+    "per worker process"
+)
+RETURN_DATA = "Return plain data (a list, not a generator), or the path or key of what was made"
+"""Advice for a result."""
+
 _SCALARS = frozenset({int, float, bool, complex, type(None)})
 _TEXTS = frozenset({str, bytes})
 _SMALL_TEXT = 65_536
@@ -65,11 +72,11 @@ class BoundedBuffer:
         return first if len(self.chunks) == 1 and isinstance(first, bytes) else b"".join(self.chunks)
 
 
-def dumps(obj: Any, limit: int = DEFAULT_LIMIT, *, name: str = "the value") -> bytes:
+def dumps(obj: Any, limit: int = DEFAULT_LIMIT, *, name: str = "the value", advice: str = _MAKE_INSIDE) -> bytes:
     """``obj`` as bytes, at most ``limit`` of them.
 
     PayloadTooLarge as soon as there are more; NotSerializable when it cannot be pickled, naming what in it cannot.
-    ``name`` is what messages call it.
+    ``name`` is what messages call it, ``advice`` what they say to do about it.
     """
     if _is_small(obj):
         return _checked(pickle.dumps(obj, PROTOCOL), limit, name)
@@ -86,7 +93,7 @@ def dumps(obj: Any, limit: int = DEFAULT_LIMIT, *, name: str = "the value") -> b
     except _TooMuch as error:
         raise _too_large(name, error) from None
     except Exception as error:
-        raise _not_serializable([(name, obj)], error) from error
+        raise _not_serializable([(name, obj)], error, advice) from error
 
 
 def loads(data: bytes | memoryview) -> Any:
@@ -234,8 +241,8 @@ def _needs_code(data: bytes) -> bool:
 
 def _too_large(name: str, error: _TooMuch) -> PayloadTooLarge:
     return PayloadTooLarge(
-        f"{name}: over {readable_size(error.limit)} when pickled, which is the limit. Pass what many calls share once, "
-        "with kwargs= or q.put(obj); pass a path or a key to what is large for each call",
+        f"{name}: over {readable_size(error.limit)} when pickled, which is the limit. Save the data to a file, or an "
+        "object store, and pass its path",
         size=error.size,
         limit=error.limit,
     )
@@ -249,20 +256,27 @@ def readable_size(size: int) -> str:
     return f"{size} bytes"
 
 
-def _not_serializable(roots: list[tuple[str, Any]], error: BaseException) -> NotSerializable:
+def _not_serializable(
+    roots: list[tuple[str, Any]], error: BaseException, advice: str = _MAKE_INSIDE
+) -> NotSerializable:
     where, culprit = roots[0] if len(roots) == 1 else next((root for root in roots if not _pickles(root[1])), roots[0])
-    return NotSerializable(explain(where, culprit, error))
+    return NotSerializable(explain(where, culprit, error, advice))
 
 
-def explain(where: str, obj: Any, error: BaseException) -> str:
+def explain(where: str, obj: Any, error: BaseException, advice: str = _MAKE_INSIDE) -> str:
     """Why ``obj``, called ``where``, cannot be pickled: the part of it that cannot, and what to do."""
     if isinstance(error.__cause__ or error, RecursionError):
         return f"{where} cannot be pickled: it is nested too deeply. Pass flat data, or a path to it"
     where, culprit = _blame(where, obj)
-    return (
-        f"{where} cannot be pickled: it is a {_type_name(culprit)} ({error}). Pass what it is made from (a path, an "
-        "address, plain data) and make it inside the function; goque.once keeps one per worker process"
-    )
+    uses = ", which uses " in where
+    # "the function uses helper, which uses lock"
+    told = where.replace(", which uses ", " uses ", 1)
+    if isinstance(error, NotSerializable):
+        return f"{told}: {error}" if uses or culprit is not obj else str(error)
+    kind = _type_name(culprit)
+    said = f"{told}, a {kind}, which cannot be pickled" if uses else f"{told} cannot be pickled: it is a {kind}"
+    own = str(error)
+    return said + ("" if own.lower().startswith("cannot pickle") else f" ({own})") + f". {advice}"
 
 
 def _named_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -291,7 +305,7 @@ def _parts(obj: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{key!r:.60}]", part) for key, part in obj.items())
     elif isinstance(obj, FunctionType):
         yield from ((f", which uses {name}", part) for name, part in captured_values(obj).items())
-    elif not isinstance(obj, type | ModuleType):
+    elif not isinstance(obj, type | ModuleType) and "__reduce__" not in vars(type(obj)):  # else it says why itself
         yield from ((f".{name}", part) for name, part in getattr(obj, "__dict__", {}).items())
 
 

@@ -18,7 +18,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from goque.errors import InvalidInput, NotSerializable, PayloadTooLarge
-from goque.payload.codec import BoundedBuffer, dumps, encoded_size, explain, readable_size
+from goque.payload.codec import DEFAULT_LIMIT, BoundedBuffer, dumps, encoded_size, explain, readable_size
 from goque.payload.digests import digest, type_and_module
 from goque.payload.origins import is_local, travels_by_value
 from goque.payload.sources import SourceText, captured_values, dedented, register_source, source_of
@@ -134,21 +134,24 @@ def encode(func: Any) -> tuple[bytes, int, tuple[str, ...]]:
 def _too_large(func: Callable[..., Any]) -> PayloadTooLarge:
     sizes = _captured_sizes(func)
     blamed = "".join(f", most of it in {name} ({readable_size(size)})" for name, size in list(sizes.items())[:1])
+    remedy = "give it as an argument instead, with kwargs= (stored once per batch) or q.put(obj)"
+    if max(sizes.values(), default=0) > DEFAULT_LIMIT:
+        remedy = "save the data to a file and pass its path"
     return PayloadTooLarge(
-        f"{_name(func)} carries over {readable_size(CODE_LIMIT)}{blamed}: give it as an argument instead, with kwargs= "
-        "(stored once per batch) or q.put(obj)",
+        f"{_name(func)} carries over {readable_size(CODE_LIMIT)}{blamed}: {remedy}",
         size=max([CODE_LIMIT + 1, *sizes.values()]),
         limit=CODE_LIMIT,
     )
 
 
 def _not_serializable(func: Callable[..., Any], error: Exception) -> NotSerializable:
-    return NotSerializable(f"{_name(func)} cannot be sent to a worker. {explain('the function', func, error)}")
+    return NotSerializable(f"{_name(func)} cannot be sent to a worker: {explain('the function', func, error)}")
 
 
 def _refuse(func: Any) -> None:
     if not callable(func):
-        raise InvalidInput(f"a task runs a function, and {type_and_module(type(func))} is not callable")
+        kind = type(func).__name__
+        raise InvalidInput(f"a task runs a function, and this is a value of type {kind}: pass f itself, not f(...)")
     inner = _innermost(func)
     if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
         raise InvalidInput(

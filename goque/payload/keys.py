@@ -81,7 +81,9 @@ class KeyRing:
         """Secrets separated by commas, newest first, as in ``GOQUE_SECRET``."""
         parts = [part.strip() for part in text.split(",") if part.strip()]
         if not parts:
-            raise InvalidInput("the secret is empty: set GOQUE_SECRET to 16 or more characters, or unset it")
+            raise InvalidInput(
+                "the secret is empty: set GOQUE_SECRET to 16 or more characters (goque key new writes one), or unset it"
+            )
         return cls.from_secrets(*parts)
 
     @classmethod

@@ -12,6 +12,8 @@ from goque.payload.codec import decode_arguments, encode_arguments, readable_siz
 from goque.payload.functions import CODE_LIMIT, CapturedFunction, load
 from goque.payload.origins import module_file
 
+FIRST_ITEM = "the first item"
+"""What messages call the call that is checked, when it is one of many."""
 WARN_SIZE = 256 * 1024
 _ROUND_TRIP_LIMIT = 1024 * 1024
 
@@ -22,21 +24,23 @@ def check(
     kwargs: Mapping[str, Any] | None = None,
     *,
     option_names: Collection[str] | None = None,
+    what: str = FIRST_ITEM,
 ) -> list[str]:
     """Warnings, each of which says what to do; raises for what cannot work.
 
-    ``args`` and ``kwargs`` are those of the first item, None when there is none. ``option_names`` are the words that
-    ``q.options`` takes; without them every unexpected keyword is taken to be meant as one.
+    ``args`` and ``kwargs`` are those of the only call or of the first item, as ``what`` says; None when there is none.
+    ``option_names`` are the words that ``q.options`` takes; without them every unexpected keyword is taken to be meant
+    as one.
 
-    NotSerializable when function or first item do not survive a pickle round trip, PayloadTooLarge for a function over
-    16 MiB, InvalidInput when the first item does not fit the signature.
+    NotSerializable when function or call do not survive a pickle round trip, PayloadTooLarge for a function over
+    16 MiB, InvalidInput when the call does not fit the signature.
     """
     if captured.closure_size > CODE_LIMIT:
         raise PayloadTooLarge(_heavy(captured), size=captured.closure_size, limit=CODE_LIMIT)
     func = _round_trip(captured)
     if args is not None:
-        _bind(func, captured.name, args, kwargs or {}, option_names)
-        _round_trip_arguments(args, kwargs or {})
+        _bind(func, captured.name, args, kwargs or {}, option_names, what)
+        _round_trip_arguments(args, kwargs or {}, what)
     warnings = [_local(name) for name in captured.local_modules]
     if captured.closure_size > WARN_SIZE:
         warnings.append(_heavy(captured))
@@ -56,7 +60,7 @@ def _round_trip(captured: CapturedFunction) -> Callable[..., Any]:
     return func
 
 
-def _round_trip_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def _round_trip_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], what: str) -> None:
     data = encode_arguments(args, kwargs)
     if len(data) > _ROUND_TRIP_LIMIT:
         return
@@ -64,7 +68,7 @@ def _round_trip_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> N
         decode_arguments(data)
     except Exception as error:
         raise NotSerializable(
-            f"the first item was pickled but does not load again ({type(error).__name__}: {error}): pass plain data, "
+            f"{what} was pickled but does not load again ({type(error).__name__}: {error}): pass plain data, "
             "or give its type a __reduce__"
         ) from error
 
@@ -75,6 +79,7 @@ def _bind(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     option_names: Collection[str] | None,
+    what: str,
 ) -> None:
     try:
         signature = inspect.signature(func)
@@ -83,8 +88,10 @@ def _bind(
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        said = f"the first item does not fit {name.rpartition('.')[2]}{signature}: {error}"
-        raise InvalidInput(said + _remedy(signature, kwargs, option_names)) from None
+        said = f"{what} does not fit {name.rpartition('.')[2]}{signature}: {error}"
+        spread = ". map gives each item as one argument, starmap spreads a tuple or mapping over several"
+        remedy = _remedy(signature, kwargs, option_names) or (spread if what == FIRST_ITEM else "")
+        raise InvalidInput(said + remedy) from None
 
 
 def _remedy(signature: inspect.Signature, kwargs: Mapping[str, Any], option_names: Collection[str] | None) -> str:
@@ -95,7 +102,7 @@ def _remedy(signature: inspect.Signature, kwargs: Mapping[str, Any], option_name
         close = difflib.get_close_matches(name, list(signature.parameters), 1)
         if close:
             return f". Did you mean {close[0]}?"
-    return ". map gives each item as one argument, starmap spreads a tuple or mapping over several"
+    return ""
 
 
 def _heavy(captured: CapturedFunction) -> str:

@@ -46,6 +46,11 @@ class Database(Verbs):
         return self._profile.dsn
 
     @property
+    def shown(self) -> str:
+        """The address without its secrets and without parameters, for reprs."""
+        return addresses.safe_dsn(self.dsn).partition("?")[0]
+
+    @property
     def profile(self) -> Profile:
         """How its sessions are opened."""
         return self._profile

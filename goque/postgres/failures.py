@@ -59,14 +59,18 @@ def translate(error: psycopg.Error, where: str, schema: str, doing: str, *, read
             )
         for pattern, refused_state in _REFUSED_FOR_GOOD:
             if not state and pattern.search(str(error)):
+                if refused_state == "3D000":
+                    remedy = f"Create it: createdb {where.rpartition('/')[2]}, or correct the DSN (GOQUE_DSN)."
+                else:
+                    remedy = "Check user, password and database of the DSN (GOQUE_DSN, PGPASSFILE)."
                 return DatabaseError(
-                    f"PostgreSQL at {where} refused the log-in: {_last_line(error)}. Check user, password and database "
-                    "of the DSN (GOQUE_DSN, PGPASSFILE).",
-                    sqlstate=refused_state,
+                    f"PostgreSQL at {where} refused the log-in: {_last_line(error)}. {remedy}", sqlstate=refused_state
                 )
+        unknown_host = "could not translate host name" in said or "failed to resolve host" in said
+        remedy = "Check the host name in the DSN" if unknown_host else "Check that it runs and accepts connections"
         return DatabaseUnavailable(
-            f"PostgreSQL at {where} cannot be reached ({doing}): {said or 'connection lost'}. "
-            "Check that it runs and accepts connections; the same call may be repeated.",
+            f"PostgreSQL at {where} cannot be reached ({doing}): {said or 'connection lost'}. {remedy}; the same call "
+            "may be repeated.",
             sqlstate=state,
         )
     if (state == "3F000" and schema in said) or (state == "42P01" and f"{schema}." in said):

@@ -30,6 +30,8 @@ class Listener(Service):
     read then, or announced later, is not missed.
     """
 
+    tells_outages = False  # whoever listens also reads, and that fails as well
+
     def __init__(
         self,
         database: Database,

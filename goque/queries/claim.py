@@ -126,7 +126,7 @@ def _body(task: Any) -> Expression[bytes]:
     return coalesce(task.args, function("convert_to", BYTEA, payload, lit(_Json.ENCODING)))
 
 
-def _lanes_with_ready_tasks() -> Cte:
+def lanes_with_ready_tasks() -> Cte:
     """Each lane in the ready index once, found by skipping from one to the next: its cost is per lane, not per task."""
     first = select(TASK.lane_id).from_(TASK).where(TASK.seq > lit(0)).order_by(TASK.lane_id).limit(1)
 
@@ -152,7 +152,7 @@ def listed() -> list[Expression[Any]]:
 
 @template(read=Listed._make)
 def _live_lanes() -> Query[Any]:
-    found = _lanes_with_ready_tasks()
+    found = lanes_with_ready_tasks()
     return (
         select(*listed())
         .with_(found)

@@ -145,7 +145,7 @@ class Runner:
             if value is None:
                 return DONE, self._none, b""
             try:
-                return DONE, codec.dumps(value, program.limit), b""
+                return DONE, codec.dumps(value, program.limit, name="the result", advice=codec.RETURN_DATA), b""
             except PayloadTooLarge as error:
                 raise ResultTooLarge(
                     f"the result is larger than {error.limit:,} bytes; write it to a file or an object store and "

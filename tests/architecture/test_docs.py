@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+import goque
+from goque import Batch, Queue, Task
 from goque.cli.commands import COMMANDS, _parser
 from goque.model.options import OPTION_NAMES
+from goque.queries.chronicle import HISTORY
 from goque.queries.filters import NAMES
 from tests.architecture.sources import ROOT
 from tests.servers import temporary_directory
@@ -25,6 +28,15 @@ _NAME = re.compile(r"`(goque(?:\.\w+)+)`")
 _FILE = re.compile(r"`((?:goque|tests|migrations|docs|benchmarks|notebooks|\.ci)/[\w./-]*)`")
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 _STOP = "from goque.postgres import embedded; from goque.settings import read; embedded.stop(read().home)"
+
+
+_CHECKS = {
+    # What the snippets leave behind must have gone as the text says.
+    "README.md": """
+assert batch.results(timeout=60) == [parse(number) for number in numbers]
+assert again.counts() == {**dict.fromkeys(again.counts(), 0), "attempts_left": 1}
+"""
+}
 
 
 def exists(name: str) -> bool:
@@ -61,7 +73,7 @@ def test_the_picture_of_the_architecture_names_enough_to_be_held_to_it() -> None
     "document", [path for path in DOCUMENTS if _RUNNABLE.search(path.read_text())], ids=lambda p: p.name
 )
 def test_the_snippets_of_a_document_run_as_one_notebook(document: Path) -> None:
-    code = "\n".join(_RUNNABLE.findall(document.read_text()))
+    code = "\n".join([*_RUNNABLE.findall(document.read_text()), _CHECKS.get(document.name, "")])
     with temporary_directory() as home:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GOQUE_")}
         environment |= {"GOQUE_HOME": str(home)}
@@ -76,13 +88,14 @@ def test_the_snippets_of_a_document_run_as_one_notebook(document: Path) -> None:
 
 
 def commands() -> list[list[str]]:
-    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    texts = "".join(document.read_text() for document in DOCUMENTS)
+    blocks = re.findall(r"```console\n(.*?)```", texts, re.DOTALL)
     lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ goque")]
     return [shlex.split(line) for line in lines]
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_a_command_of_the_readme_parses(command: list[str]) -> None:
+def test_a_command_of_the_documents_parses(command: list[str]) -> None:
     parser, parsers = _parser()
     name = command[1]
     arguments = getattr(import_module(f"goque.cli.{COMMANDS[name].module}"), f"{name}_arguments")
@@ -108,6 +121,30 @@ def test_every_filter_is_documented() -> None:
     cells = re.findall(r"^\| (`.+?`) \| \w", text, re.MULTILINE)
     documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     assert documented == (set(NAMES) - {"columns", "order_by", "limit", "after"}) | {"alive"}
+
+
+def _rows(document: str, title: str) -> list[str]:
+    """The names that begin the rows of the tables in a section."""
+    section = (ROOT / "docs" / document).read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.+?`) \|", section, re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"(?:^|, )`(\w+)", cell)]
+
+
+@pytest.mark.parametrize("face", [Queue, Batch, Task], ids=lambda face: face.__name__)
+def test_every_method_of_a_handle_is_documented(face: type) -> None:
+    assert sorted(_rows("api.md", face.__name__)) == sorted(name for name in vars(face) if not name.startswith("_"))
+
+
+def test_every_public_name_is_documented() -> None:
+    titles = re.findall(r"^## (.+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    handles = ["Queue", "Batch", "Task"]
+    documented = [name for title in titles if title not in handles for name in _rows("api.md", title)]
+    assert sorted([*handles, *documented]) == goque.__all__
+
+
+def test_every_column_and_every_filter_of_history_is_documented() -> None:
+    assert _rows("history.md", "Columns of history") == list(HISTORY)
+    assert sorted(_rows("history.md", "Filters")) == sorted(NAMES)
 
 
 def test_each_dependency_has_its_reason() -> None:

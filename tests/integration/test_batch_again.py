@@ -36,7 +36,7 @@ def test_a_retry_counts_what_it_changed_and_what_it_skipped(q: Queue) -> None:
     batch = q.map(inverse, [0, 1], max_attempts=1).wait(20)
     changed = batch.retry()
     assert (changed.changed, changed.skipped) == (1, {"neither failed nor canceled": 1})
-    assert str(changed) == "1 changed; skipped: 1 neither failed nor canceled"
+    assert str(changed) == "1 changed; 1 skipped: neither failed nor canceled"
     batch.wait(20)
     assert batch.retry(safe_inverse, force=True).changed == 2
     assert batch.results(timeout=20) == [math.inf, 1.0]

@@ -144,7 +144,7 @@ def test_a_timeout_ends_the_waiting_and_not_the_work(q: Queue, gate: Any, tmp_pa
     batch = q.map(gate, ["t"])
     for wait in (batch.wait, lambda timeout: batch.results(timeout=timeout), batch[0].result, batch[0].exception):
         began = time.monotonic()
-        with pytest.raises(TimeoutError, match="they go on"):
+        with pytest.raises(TimeoutError, match="(they go|it goes) on"):
             wait(timeout=0.05)
         assert time.monotonic() - began < 2
     with pytest.raises(TimeoutError):

@@ -133,9 +133,9 @@ def test_a_map_needs_items_and_a_callable(alone: Queue) -> None:
     with pytest.raises(InvalidInput, match="at least one iterable"):
         alone.map(work)
     for thing in (None, "work", 3):
-        with pytest.raises(InvalidInput, match="not callable"):
+        with pytest.raises(InvalidInput, match="a task runs a function, and this is a value of type"):
             alone.map(thing, [1])  # type: ignore[arg-type]
-        with pytest.raises(InvalidInput, match="not callable"):
+        with pytest.raises(InvalidInput, match="a task runs a function, and this is a value of type"):
             alone.submit(thing, 1)  # type: ignore[arg-type]
 
 

@@ -146,7 +146,7 @@ def test_a_batch_is_canceled_whole_running_tasks_included(q: Queue, tmp_path: Pa
     changed = batch.cancel("wrong data")
     assert (changed.changed, changed.skipped) == (500, {})
     assert batch.counts()[Status.CANCELED] == 500
-    assert batch.cancel().skipped == {"final already": 500}
+    assert batch.cancel().skipped == {"already final": 500}
     assert q.submit(pow, 2, 2).result(timeout=20) == 4
     with pytest.raises(TaskCanceled, match="wrong data"):
         batch.results()

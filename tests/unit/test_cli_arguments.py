@@ -123,6 +123,30 @@ def test_arguments_that_make_no_sense_end_with_2_and_say_why(
     assert "Traceback" not in said.err
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["histroy"], "goque: there is no command histroy; did you mean history; see goque --help"),
+        (
+            ["history", "--staus", "error"],
+            "goque: --staus is not understood; did you mean --status; see goque history --help",
+        ),
+        (["worker", "--concurency=3"], "did you mean --concurrency; see goque worker --help"),
+        (
+            ["history", "--limit", "many"],
+            "goque: argument --limit: 'many' is not a number of rows; see goque history --help",
+        ),
+    ],
+)
+def test_an_error_in_the_arguments_is_one_line_that_names_what_was_meant(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_every_command_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0

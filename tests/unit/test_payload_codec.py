@@ -112,7 +112,7 @@ def test_encoding_stops_at_the_limit() -> None:
             pieces += 1
             return bytes, (b"x" * 100_000,)
 
-    with pytest.raises(PayloadTooLarge, match="kwargs=") as caught:
+    with pytest.raises(PayloadTooLarge, match="to a file") as caught:
         dumps([Piece() for _ in range(1000)], limit=1_000_000)
     assert pieces < 50  # both ways of pickling may be tried, none of them to the end
     assert caught.value.limit == 1_000_000
@@ -191,7 +191,7 @@ def test_what_a_function_captures_is_named() -> None:
         with lock:
             return x
 
-    with pytest.raises(NotSerializable, match="which uses lock"):
+    with pytest.raises(NotSerializable, match="uses lock, a _thread.lock, which cannot be pickled"):
         dumps(locked)
 
 
