@@ -204,9 +204,9 @@ def test_metadata_is_read_as_json_where_it_is_that() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["history", "--staus", "error"], "goque history has no option '--staus'; did you mean --status"),
-        (["worker", "--qeues=etl"], "goque worker has no option '--qeues'; did you mean --queues"),
-        (["history", "leftover"], "goque history has no option 'leftover'"),
+        (["history", "--staus", "error"], "--staus is not understood; did you mean --status"),
+        (["worker", "--qeues=etl"], "--qeues=etl is not understood; did you mean --queues"),
+        (["history", "leftover"], "leftover is not understood; see goque history --help"),
     ],
 )
 def test_an_option_that_does_not_exist_names_the_close_ones(

@@ -13,11 +13,12 @@ from goque.queries.looking_after import LaneNeeds, LivingWorker
 
 def worker(**given: Any) -> LivingWorker:
     preset: dict[str, Any] = {"id": 1, "python": "3.12.1", "queues": None, "tags": [], "key_ids": [], "local": False}
+    preset["types"] = []
     return LivingWorker(**preset | given)
 
 
 def needs(**given: Any) -> LaneNeeds:
-    return LaneNeeds(**{"queue": "default", "python": "3.12", "tags": [], "key_ids": []} | given)
+    return LaneNeeds(**{"queue": "default", "python": "3.12", "tags": [], "key_ids": [], "type": None} | given)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,7 @@ def needs(**given: Any) -> LaneNeeds:
         ({"tags": ["gpu", "big"]}, ["tag gpu", "tag big"]),
         ({"key_ids": ["aa", "bb"]}, ["key bb"]),
         ({"queue": "web"}, ["queue web"]),
+        ({"type": "send_email"}, ["type send_email"]),
         ({"python": "3.11", "tags": ["gpu"], "queue": "web"}, ["Python 3.11", "tag gpu", "queue web"]),
     ],
 )

@@ -13,7 +13,8 @@ from goque.worker.programs import Programs
 
 def row(lane: int) -> LaneRow:
     code = seal(None, Purpose.FUNCTION, context_of("hash"), b"code")
-    return LaneRow(lane, "digest", None, "type", "hash", code, None, None, None, None, None, None, None, None)
+    row = dict.fromkeys(LaneRow._fields)
+    return LaneRow(**row | {"id": lane, "digest": "digest", "type": "type", "function_hash": "hash", "code": code})  # type: ignore[arg-type]
 
 
 class Known:
