@@ -137,7 +137,8 @@ def bury(child: Child, death: Death, events: list[Event]) -> bool:
         stamp = line.running()
         queued = line.recall()
         for serial, job in line.live.items():
-            if serial in line.verdicts or job.alone or (stamp is not None and stamp[0] == serial):
+            stamped = stamp is not None and stamp[0] == serial
+            if serial in line.verdicts or job.alone or stamped or serial == line.guilty:
                 running.append((line, serial, job))
             else:
                 queued.insert(0, job)  # it had the token, but not yet begun

@@ -48,6 +48,8 @@ class Line:
         """Jobs that were sent and have neither ended nor come back, by serial, in order."""
         self.verdicts: dict[int, Why] = {}
         """Jobs that are being stopped."""
+        self.guilty = -1
+        """Serial of the job in whose name the child sent nonsense; its code may have ended since, but it is charged."""
         self.open = True
         """Whether it takes more jobs."""
         self._stamp_file = stamp_file
@@ -177,47 +179,52 @@ class Line:
 
     def _parse(self, data: bytes, events: list[Event]) -> int:
         """Replies into events; returns where the first incomplete one begins."""
-        at, end = 0, len(data)
+        at, end, serial = 0, len(data), -1
         unpack, size, limit = REPLY.unpack_from, REPLY.size, self._limit
         queue, live, slot = self._sent, self.live, self.slot
         self._needed = size
-        while end - at >= size:
-            kind, serial, started, run_s, cpu_s, max_rss, n_body, n_log, n_rare = unpack(data, at)
-            if n_body > limit or n_log > _LONGEST_LOG or n_rare > protocol.LONGEST_RARE:
-                raise Malformed("the child sent a reply that is longer than any reply may be")
-            start = at + size
-            after = start + n_body + n_log + n_rare
-            if after > end:
-                self._needed = after - at
-                break
-            body = data[start : start + n_body]
-            log = capture.text(data[start + n_body : after - n_rare]) if n_log else ""
-            at = after
-            if kind <= protocol.INTERRUPTED:
-                sent = queue[0] if queue else None
-                if sent is None or serial != sent.next or serial not in live:
-                    raise Malformed("the child answered for a job whose turn it is not")
-                job = live.pop(serial)
-                if serial == sent.last:
-                    queue.popleft()
+        try:
+            while end - at >= size:
+                kind, serial, started, run_s, cpu_s, max_rss, n_body, n_log, n_rare = unpack(data, at)
+                if n_body > limit or n_log > _LONGEST_LOG or n_rare > protocol.LONGEST_RARE:
+                    raise Malformed("the child sent a reply that is longer than any reply may be")
+                start = at + size
+                after = start + n_body + n_log + n_rare
+                if after > end:
+                    self._needed = after - at
+                    break
+                body = data[start : start + n_body]
+                log = capture.text(data[start + n_body : after - n_rare]) if n_log else ""
+                at = after
+                if kind <= protocol.INTERRUPTED:
+                    sent = queue[0] if queue else None
+                    if sent is None or serial != sent.next or serial not in live:
+                        raise Malformed("the child answered for a job whose turn it is not")
+                    job = live[serial]
+                    # Written so that NaN is refused as well.
+                    if not (0 <= run_s < 1e9 and 0 <= started < 1e12 and -1 < cpu_s < 1e9 and max_rss < 1 << 50):
+                        raise Malformed("the child sent times that cannot be")
+                    if kind == protocol.DONE:
+                        outcome = Outcome("done", started, run_s, cpu_s, max_rss, body, log)
+                    else:
+                        rare = data[after - n_rare : after]
+                        times = Outcome("error", started, run_s, cpu_s, max_rss, log=log)
+                        outcome = self._failed(kind, job, self.verdicts.get(serial), times, body, rare)
+                    del live[serial]
+                    if serial == sent.last:
+                        queue.popleft()
+                    else:
+                        sent.next = serial + 1
+                    if self.verdicts:
+                        self.verdicts.pop(serial, None)
+                    if self._asked:
+                        self._asked.pop(serial, None)
+                    events.append(Finished(slot, job, outcome))
                 else:
-                    sent.next = serial + 1
-                # Written so that NaN is refused as well.
-                if not (0 <= run_s < 1e9 and 0 <= started < 1e12 and -1 < cpu_s < 1e9 and max_rss < 1 << 50):
-                    raise Malformed("the child sent times that cannot be")
-                if kind == protocol.DONE:
-                    outcome = Outcome("done", started, run_s, cpu_s, max_rss, body, log)
-                else:
-                    rare = data[after - n_rare : after]
-                    times = Outcome("error", started, run_s, cpu_s, max_rss, log=log)
-                    outcome = self._failed(kind, job, self.verdicts.get(serial), times, body, rare)
-                if self.verdicts:
-                    self.verdicts.pop(serial, None)
-                if self._asked:
-                    self._asked.pop(serial, None)
-                events.append(Finished(slot, job, outcome))
-            else:
-                self._told(kind, serial, body, data[after - n_rare : after], events)
+                    self._told(kind, serial, body, data[after - n_rare : after], events)
+        except Malformed:
+            self.guilty = serial
+            raise
         return at
 
     def _failed(self, kind: int, job: Job, why: Why | None, times: Outcome, body: bytes, raw: bytes) -> Outcome:
