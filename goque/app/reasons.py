@@ -53,7 +53,8 @@ def unserved(needs: LaneNeeds, workers: Sequence[LivingWorker]) -> str | None:
     command += f" --tags {','.join(needs.tags)}" if needs.tags else ""
     command += " --app package.module:jobs" if needs.type else ""
     if not workers:
-        return f"no worker is alive; start one with: {command}"
+        needed = f" (needed: the task type {needs.type})" if needs.type else ""
+        return f"no worker is alive{needed}; start one with: {command}"
     worker, lacking = min(zip(workers, lacks, strict=True), key=lambda pair: len(pair[1]))
     alive = (
         "1 worker is alive and" if len(workers) == 1 else f"of {len(workers):,} workers alive none fits; the nearest"

@@ -129,12 +129,12 @@ def test_a_delay_a_retry_policy_and_an_expiry_travel(q: Queue) -> None:
     [
         (lambda here: here.options(external_id="x").submit(pow, 1, 1), "external_id cannot be given inside a task"),
         (lambda here: here.options(prioritty=1).submit(pow, 1, 1), "no option 'prioritty'"),
-        (lambda here: here.submit(5), "not callable"),
+        (lambda here: here.submit(5), "pass f itself"),
         (lambda here: here.map(pow, range(20_000), range(20_000)), "10,000"),
         (lambda here: [here.map(pow, range(6_000), range(6_000)) for _ in range(2)], "10,000"),
         (lambda here: here.enqueue("echo", {1, 2}), "JSON"),
     ],
-    ids=["external id", "unknown", "not callable", "too many", "too many in all", "no JSON"],
+    ids=["external id", "unknown", "pass f itself", "too many", "too many in all", "no JSON"],
 )
 def test_what_cannot_be_submitted_is_an_error_in_the_task(q: Queue, ask: Any, said: str) -> None:
     def parent() -> None:
