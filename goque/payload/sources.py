@@ -8,6 +8,7 @@ import dis
 import linecache
 import re
 import textwrap
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,8 @@ from types import CodeType, FunctionType
 from typing import Any
 
 _KERNEL_FOLDER = re.compile(r"^ipykernel_\d+$")
+# Two threads that make trees at once confuse each other in CPython 3.11: "recursion depth mismatch", a SystemError.
+_PARSING = threading.Lock()
 _INPUT_NAME = re.compile(r"^<ipython-input-\d+-(\w+)>$")
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -115,7 +118,8 @@ def _definition(code: CodeType, lines: list[str]) -> Definition | None:
 @lru_cache(maxsize=16)
 def _definitions(text: str) -> tuple[Definition, ...]:
     try:
-        tree = ast.parse(text)
+        with _PARSING:
+            tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return ()
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
