@@ -86,7 +86,9 @@ def _reduce_code(sources: dict[tuple[str, int], SourceText] | None, code: CodeTy
     filename = stable_filename(code.co_filename)
     if filename != code.co_filename:
         code = code.replace(co_filename=filename)
-    return cloudpickle.Pickler.dispatch_table[CodeType](code)
+    make, facts = cloudpickle.Pickler.dispatch_table[CodeType](code)
+    # From 3.1.3 on cloudpickle gives all code one name, by which no line of a traceback is found.
+    return make, tuple(filename if fact == "<dynamic-code>" else fact for fact in facts)
 
 
 def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:
