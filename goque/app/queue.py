@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from datetime import datetime
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, overload
+from typing import Any, Literal, NoReturn, TypeAlias, overload
 
 from goque.app.batch import Batch
 from goque.app.core import make_core
+from goque.app.looking import Looking
 from goque.app.task import Task
 from goque.app.verbs import Changed, cancel_batch
 from goque.client.functions import encoded_policy
@@ -26,6 +25,7 @@ from goque.model.options import OPTION_NAMES, Options, word
 from goque.model.wording import number_of
 from goque.payload import codec, fitting, preflight
 from goque.payload.functions import CapturedFunction, capture
+from goque.payload.origins import outside
 from goque.queries import control, lanes, reading
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word
@@ -33,15 +33,12 @@ from goque.queries.reading import BatchRow
 from goque.settings import read
 from goque.worker.registry import Registry
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 Func: TypeAlias = Callable[..., Any]
 Shared: TypeAlias = Mapping[str, Any] | None
 No: TypeAlias = Literal[0]
 
 
-class Queue:
+class Queue(Looking):
     """Durable work for Python functions, in PostgreSQL.
 
     Without a DSN, and without ``GOQUE_DSN``, the queue lives in an embedded server of this user, which outlives this
@@ -373,70 +370,6 @@ class Queue:
         config = {"slots": count, "pool": pool, "queues": None if queues is None else list(queues)}
         self._core.local.start(config, self._core.declared([app] if isinstance(app, Registry | str) else app))
 
-    # Looking
-
-    def history(self, **filters: Any) -> DataFrame:
-        """Every run, and every task that has not run, newest first: ``q.history().query("status=='error'")``.
-
-        Filters narrow it in the database: status, failed, outcome, task_status, since, until, queue, type, batch,
-        owner, worker, external_id, task, error_type, error, attempts, longer_than, metadata; also order_by, columns,
-        limit, and after for the next page (docs/looking.md).
-
-        Raises:
-            UnknownOption, InvalidInput: no such filter or column, or no such value for it.
-        """
-        from goque.history import frames
-
-        return frames.history(self._core.database, owner_name=self._core.settings.owner, **filters)
-
-    def tasks(self, **filters: Any) -> DataFrame:
-        """One row per task, newest first."""
-        from goque.history import frames
-
-        return frames.tasks(self._core.database, owner_name=self._core.settings.owner, **filters)
-
-    def count(self, **filters: Any) -> int:
-        """How many tasks there are: ``q.count(status="error", queue="etl")``. Filters are those of ``tasks``."""
-        from goque.history import frames
-
-        return frames.count(self._core.database, owner_name=self._core.settings.owner, **filters)
-
-    def batches(self, **filters: Any) -> DataFrame:
-        """One row per batch with its counts, newest first."""
-        from goque.history import frames
-
-        return frames.batches(self._core.database, owner_name=self._core.settings.owner, **filters)
-
-    def queues(self, **filters: Any) -> DataFrame:
-        """One row per queue: depth by state, age of the oldest ready task, whether it is paused."""
-        from goque.history import frames
-
-        return frames.queues(self._core.database, **filters)
-
-    def workers(self, *, alive: bool | None = None, **filters: Any) -> DataFrame:
-        """One row per worker, or only the living (or the gone) ones."""
-        from goque.history import frames
-
-        return frames.workers(self._core.database, alive=alive, **filters)
-
-    def schedules(self) -> DataFrame:
-        """One row per schedule, by name: when it is due next, which slot was the last, whether it is paused."""
-        from goque.history import frames
-
-        return frames.schedules(self._core.database)
-
-    def select(self, *columns: Any) -> Any:
-        """A query of your own over ``goque.sql`` tables: ``q.select(tasks.type, count()).group_by(...).to_frame()``."""
-        from goque.app.selecting import UserSelect
-
-        return UserSelect.of(self._core.database, columns)
-
-    def now(self) -> datetime:
-        """The time on the database's clock, which decides when tasks are due."""
-        from goque.queries import moments
-
-        return self._core.database.one(moments.current())
-
     # Inside
 
     def _map(
@@ -447,10 +380,10 @@ class Queue:
             given = {**given, "dry_run": dry_run}
         options = self._options.updated(given) if given else self._options
         captured = capture(func)
-        first, items = _peeked(items)
+        first, items = items.peeked()
         self._check(captured, None if first is None else (first[0], {**kwargs, **first[1]}))
         if options.dry_run:
-            return _dry_run(func, items, kwargs, options.dry_run)
+            return items.tried(func, kwargs, options.dry_run)
         work = Work.of(self._core.functions.store(captured), options, kwargs)
         mapped = self._core.maps.store(work, items, self._replace)
         row = self._core.database.one(reading.batch_by_id(mapped.batch))
@@ -475,7 +408,7 @@ class Queue:
     ) -> None:
         args, kwargs = call if call is not None else (None, None)
         for warning in preflight.check(captured, args, kwargs, option_names=OPTION_NAMES, what=what):
-            warnings.warn(warning, stacklevel=_outside())
+            warnings.warn(warning, stacklevel=outside())
 
     def _set_paused(self, queues: Sequence[str], paused: bool) -> None:
         self._core.require_writable()
@@ -491,29 +424,3 @@ class Queue:
 
         self._core.require_writable()
         schedules.set_paused(self._core.database, names, paused)
-
-
-def _peeked(items: Items) -> tuple[Any, Items]:
-    """The first call, and the items with it still in front."""
-    import itertools
-
-    first = next(items.calls, None)
-    if first is None:
-        return None, items
-    return first, Items(itertools.chain([first], items.calls), items.total, items.instant)
-
-
-def _dry_run(func: Callable[..., Any], items: Items, kwargs: Mapping[str, Any], number: int) -> list[Any]:
-    import itertools
-
-    return [func(*args, **{**kwargs, **own}) for args, own in itertools.islice(items.calls, number)]
-
-
-def _outside() -> int:
-    """The stack level of the first frame that is not goque's, so that a warning points at the user's line."""
-    level = 1
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("goque."):
-        frame = frame.f_back
-        level += 1
-    return level - 1

@@ -281,9 +281,7 @@ class Task:
     def _row(self) -> TaskRow:
         row = self._core.database.first(reading.task(self.id))
         if row is None:
-            raise NotFound(
-                f"there is no task {self.id} (any more); finished tasks are kept for a week unless keep= says more"
-            )
+            raise NotFound(f"there is no task {self.id}; q.tasks() lists those that there are")
         return row
 
     def _facts(self) -> tuple[int, str | None]:

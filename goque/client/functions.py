@@ -29,7 +29,7 @@ T = TypeVar("T")
 MOST_KEPT = 2_000
 """Functions, and lanes, that a process remembers to have stored."""
 FRESH_S = 12 * 3600.0
-"""Seconds for which a stored function or lane is taken to be there still; it is deleted a week after its last use."""
+"""Seconds for which a stored function or lane is taken to be there still, and its last use to be told well enough."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,17 @@ class Items:
     calls: Iterator[Call]
     total: int | None
     instant: bool
+
+    def peeked(self) -> tuple[Call | None, Items]:
+        """The first call, None if there is none, and all of them still to be read."""
+        first = next(self.calls, None)
+        if first is None:
+            return None, self
+        return first, Items(itertools.chain([first], self.calls), self.total, self.instant)
+
+    def tried(self, func: Callable[..., Any], kwargs: Mapping[str, Any], number: int) -> list[Any]:
+        """What the function returns here and now for the first ``number`` of them."""
+        return [func(*args, **{**kwargs, **own}) for args, own in itertools.islice(self.calls, number)]
 
 
 def zipped(iterables: tuple[Any, ...], *, strict: bool) -> Items:

@@ -1,1 +1,4 @@
-"""Duties that every worker shares and one does at a time. Not for: running tasks (``worker``)."""
+"""Duties that every worker does for all, in small steps that pass over what another has locked.
+
+Not for: running tasks (``worker``).
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import site
 import sys
@@ -89,3 +90,13 @@ def _editable(name: str) -> bool:
     top = name.partition(".")[0]
     hooks = [module for hook, module in list(sys.modules.items()) if hook.startswith("__editable__")]
     return any(top in getattr(module, "MAPPING", {}) for module in hooks)
+
+
+def outside() -> int:
+    """The stack level, for ``warnings.warn`` of the caller, of the first frame that is not goque's: the user's line."""
+    level = 0
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("goque."):
+        frame = frame.f_back
+        level += 1
+    return level

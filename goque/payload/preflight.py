@@ -108,10 +108,9 @@ def _remedy(signature: inspect.Signature, kwargs: Mapping[str, Any], option_name
 def _heavy(captured: CapturedFunction) -> str:
     name, size = next(iter(captured.captured.items()), ("", 0))
     blamed = f", most of it in {name} ({readable_size(size)})" if name else ""
-    variable = name if name.isidentifier() else "obj"
     return (
         f"{captured.name} carries {readable_size(captured.closure_size)} with it{blamed}: pass it as an argument, "
-        f"with kwargs= (stored once per batch) or q.put({variable})"
+        "with kwargs= (stored once per batch)"
     )
 
 

@@ -128,10 +128,11 @@ def _last_line(error: psycopg.Error) -> str:
 
 def _remedy(state: str) -> str:
     if state == "42501":
-        return " Grant this role what it needs (goque migrate --roles), or connect as another role."
+        return " Grant this role what it needs, or connect as another role."
     if state in ("55P03", "57014"):
         return (
-            " It waited too long for a lock or ran too long; look for a long transaction (goque doctor), then repeat."
+            " It waited too long for a lock or ran too long; look for a long transaction in pg_stat_activity, then "
+            "repeat."
         )
     if state in ("40001", "40P01"):
         return " Nothing was changed; repeat the call."

@@ -54,7 +54,7 @@ class Verbs(ABC):
         if len(rows) != 1:
             raise DatabaseError(
                 f"The statement {statement.name!r} gave {len(rows)} rows where exactly one belongs. "
-                "Check that this database holds goque's schema and nothing else wrote to it (goque doctor)."
+                "Check that this database holds goque's schema and nothing else wrote to it."
             )
         return rows[0]
 

@@ -1,4 +1,4 @@
-"""Keeping order: freeing lost tasks, promoting due ones, folding counts. Not for: deleting (``queries.clean``).
+"""Keeping order: freeing lost tasks, promoting due ones, folding counts. Not for: deleting, which nothing does yet.
 
 Every statement is bounded and skips what others have locked: whatever it leaves comes up again.
 """

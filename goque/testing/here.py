@@ -37,37 +37,37 @@ class Here:
         self.interrupted = False
         """Whether a run was ended by an interrupt, which is the caller's and not the task's."""
 
-    def send(self, slot: int, program: Program, jobs: Sequence[Job]) -> None:  # noqa: ARG002
+    def send(self, slot: int, program: Program, jobs: Sequence[Job]) -> None:
         self._waiting += [(program, job) for job in jobs]
 
-    def events(self, timeout: float | None = None) -> list[Event]:  # noqa: ARG002
+    def events(self, timeout: float | None = None) -> list[Event]:
         waiting, self._waiting = self._waiting, []
         # A context of its own, so that what runs is inside of a task and whoever called is not.
         return [event for program, job in waiting for event in copy_context().run(self._run, program, job)]
 
-    def recall(self, slot: int) -> list[Job]:  # noqa: ARG002
+    def recall(self, slot: int) -> list[Job]:
         waiting, self._waiting = self._waiting, []
         return [job for _, job in waiting]
 
     def close(self) -> list[Event]:
         return [Returned(0, self.recall(0))]
 
-    def load(self, slot: int) -> int:  # noqa: ARG002
+    def load(self, slot: int) -> int:
         return len(self._waiting)
 
     def wake(self) -> None:
         """Nothing here sleeps."""
 
-    def running(self, slot: int) -> tuple[Job, float] | None:  # noqa: ARG002
+    def running(self, slot: int) -> tuple[Job, float] | None:
         return None  # whoever asks is the thread that would run it
 
-    def live_log(self, slot: int) -> str:  # noqa: ARG002
+    def live_log(self, slot: int) -> str:
         return ""
 
     def ask_to_stop(self) -> None:
         pass  # what runs is this very thread
 
-    def stop(self, slot: int, task_id: int, why: Why) -> bool:  # noqa: ARG002
+    def stop(self, slot: int, task_id: int, why: Why) -> bool:
         return False
 
     def _run(self, program: Program, job: Job) -> list[Event]:
@@ -107,7 +107,7 @@ class _Told:
         self._job = job
         self.events: list[Event] = []
 
-    def send(self, kind: int, serial: int, body: bytes = b"", rare: bytes = b"") -> None:  # noqa: ARG002
+    def send(self, kind: int, serial: int, body: bytes = b"", rare: bytes = b"") -> None:
         if kind == protocol.PROGRESSED:
             self.events.append(Progressed(0, self._job, *protocol.read_progress(rare)))
         elif kind == protocol.SUBMITTED:

@@ -132,7 +132,7 @@ def _rows(document: str, title: str) -> list[str]:
 
 @pytest.mark.parametrize("face", [Queue, Batch, Task], ids=lambda face: face.__name__)
 def test_every_method_of_a_handle_is_documented(face: type) -> None:
-    assert sorted(_rows("api.md", face.__name__)) == sorted(name for name in vars(face) if not name.startswith("_"))
+    assert sorted(_rows("api.md", face.__name__)) == sorted(name for name in dir(face) if not name.startswith("_"))
 
 
 def test_every_public_name_is_documented() -> None:
