@@ -58,7 +58,7 @@ def _plain(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
     if dump is not None:
         return dump(mode="json")
-    raise TypeError(f"{type(value).__name__} is none")
+    raise TypeError(f"a value of type {type(value).__name__} is not among them")
 
 
 def is_payload_type(kind: Any) -> bool:

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -179,9 +179,11 @@ def _moment(name: str, given: Mapping[str, Any]) -> Moment | None:
         if value.utcoffset() is None:
             raise InvalidInput(f"{name}= takes an aware datetime; add tzinfo=datetime.UTC, or say a duration as '2h'")
         return value
-    if isinstance(value, (str, int, float, timedelta)):
+    try:
         return seconds(value)
-    raise InvalidInput(f"{name}= takes an aware datetime, or a duration back from now as '2h', not {value!r}")
+    except InvalidInput:
+        remedy = f"{name}= takes an aware datetime, or a duration back from now as '2h', not {value!r}"
+        raise InvalidInput(remedy) from None
 
 
 def _columns(value: Any, what: str, known: Sequence[str]) -> tuple[str, ...] | None:
