@@ -13,7 +13,7 @@ from goque.model.eligibility import EVERY_QUEUE
 from goque.model.identity import task_id
 from goque.model.states import RunOutcome, Status
 from goque.postgres.database import Database, Dedicated
-from goque.queries import claim, control, enqueue, finish, upkeep, workers
+from goque.queries import cancel, claim, duplicates, enqueue, finish, handback, programs, retry, upkeep, workers
 from goque.queries.claim import Claimed
 from goque.queries.finish import End, Success
 from tests import moves
@@ -72,8 +72,8 @@ class Rig:
 
     def lane(self, name: str = "lane", *, batch: int | None = BATCH, queue: str = "default") -> int:
         return self.database.one(
-            enqueue.lane(
-                enqueue.NewLane(
+            programs.lane(
+                programs.NewLane(
                     digest=name,
                     batch_id=batch,
                     queue=queue,
@@ -184,11 +184,11 @@ class Rig:
     # What people and maintenance do
 
     def cancel(self, *ids: int, reason: str | None = None) -> list[int]:
-        return self.database.all(control.cancel_tasks(ids, reason))
+        return self.database.all(cancel.cancel_tasks(ids, reason))
 
     def retry(self, *ids: int, **options: Any) -> dict[int, str | None]:
         """Why each was left alone; None: it runs again."""
-        return {row.id: row.skipped for row in self.database.all(control.retry(ids, **options))}
+        return {row.id: row.skipped for row in self.database.all(retry.retry(ids, **options))}
 
     def promote(self) -> list[int]:
         return [id for id, _ in self.database.all(upkeep.promote())]
@@ -257,20 +257,20 @@ class Worker:
         return self.end(*tasks, status=Status.NEW, outcome=RunOutcome.HANDED_BACK)
 
     def hand_back(self, *tasks: Claimed) -> list[int]:
-        return self.connection.all(finish.hand_back(self.id, _runs(tasks)))
+        return self.connection.all(handback.hand_back(self.id, _runs(tasks)))
 
     def settle(self, *tasks: Claimed, ran: bool = True) -> list[int]:
         ends = [End(one.id, one.run, Status.CANCELED, RunOutcome.CANCELED, run_s=0.1 if ran else None) for one in tasks]
         return self.connection.all(finish.settle(self.id, ends))
 
     def still_holds(self, *tasks: Claimed) -> set[int]:
-        return set(self.connection.all(finish.still_held(self.id, _runs(tasks))))
+        return set(self.connection.all(handback.still_held(self.id, _runs(tasks))))
 
     def share(self, *ids: int) -> list[int]:
-        return self.connection.all(finish.share(ids))
+        return self.connection.all(duplicates.share(ids))
 
     def close_claims(self) -> None:
-        self.connection.run(finish.close_claims(self.id, list(range(1, self._number + 1))))
+        self.connection.run(handback.close_claims(self.id, list(range(1, self._number + 1))))
 
 
 def _runs(tasks: Sequence[Claimed]) -> list[tuple[int, int]]:

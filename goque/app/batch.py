@@ -23,7 +23,7 @@ from goque.model.options import Options
 from goque.model.states import Counts, Status
 from goque.model.wording import number_of
 from goque.payload.functions import capture
-from goque.queries import control, enqueue, reading
+from goque.queries import duplicates, pause, programs, reading, retry
 from goque.queries.lanes import batch_lanes, lane_options
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
@@ -372,7 +372,7 @@ class Batch:
         if self._part is not None:
             raise InvalidInput("pause and resume are for whole batches and queues; q.batch(id) is the whole one")
         self._core.require_writable()
-        self._core.database.run(control.pause_batch(self.id, paused))
+        self._core.database.run(pause.pause_batch(self.id, paused))
         self._core.waker.say(Word.STOP if paused else Word.WORK)
         self._row = self._row._replace(paused=paused)
         return self
@@ -391,12 +391,12 @@ class Batch:
             timeout=base.timeout_s,
             tags=base.tags,
         ).updated(options)
-        self._core.database.run(control.reopen_batch(self.id))
+        self._core.database.run(retry.reopen_batch(self.id))
         if func is not None:
             stored = functions.store(capture(func))
-            self._core.database.run(enqueue.add_sameness(self.id, stored.captured.source_key))
-            return self._core.database.one(enqueue.lane(functions.new_lane(stored, chosen, self.id)))
-        return self._core.database.one(enqueue.lane(functions.lane_like(base, chosen, self.id)))
+            self._core.database.run(duplicates.add_sameness(self.id, stored.captured.source_key))
+            return self._core.database.one(programs.lane(functions.new_lane(stored, chosen, self.id)))
+        return self._core.database.one(programs.lane(functions.lane_like(base, chosen, self.id)))
 
 
 def _statuses(given: Status | str | Sequence[Status | str]) -> list[Status]:

@@ -29,7 +29,8 @@ from goque.payload.functions import python_version
 from goque.payload.keys import KeyRing
 from goque.postgres import migrations
 from goque.postgres.database import Database
-from goque.queries import enqueue, lanes
+from goque.queries import lanes
+from goque.queries.settings import set_setting, setting
 from goque.settings import Settings, usable_cores
 from goque.worker.registry import Registry
 
@@ -78,7 +79,7 @@ class Core:
         self.require_writable()
         if self._may_submit:
             return
-        signed = self.database.first(enqueue.setting("signed"))
+        signed = self.database.first(setting("signed"))
         if self.ring.is_empty:
             if signed is not None:
                 raise KeyMissing(
@@ -93,7 +94,7 @@ class Core:
                     "secret for all clients and workers"
                 )
         elif signed is None:
-            self.database.run(enqueue.set_setting("signed", {"since": self.ring.code_keys[0].id}))
+            self.database.run(set_setting("signed", {"since": self.ring.code_keys[0].id}))
         self._may_submit = True
 
     def lanes_of(self, batch: int) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ from goque.model.wording import number_of
 from goque.payload import codec, fitting, preflight
 from goque.payload.functions import CapturedFunction, capture
 from goque.payload.origins import outside
-from goque.queries import control, lanes, reading
+from goque.queries import lanes, pause, reading
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
@@ -413,10 +413,10 @@ class Queue(Looking):
     def _set_paused(self, queues: Sequence[str], paused: bool) -> None:
         self._core.require_writable()
         if not queues and not paused:
-            self._core.database.run(control.resume_everything())
+            self._core.database.run(pause.resume_everything())
         else:
             names = [word("queue", name) for name in queues] or [EVERY_QUEUE]
-            self._core.database.run(control.pause_queues(names, paused))
+            self._core.database.run(pause.pause_queues(names, paused))
         self._core.waker.say(Word.STOP if paused else Word.WORK)
 
     def _set_schedules_paused(self, names: Sequence[str], paused: bool) -> None:

@@ -8,8 +8,8 @@ from goque.app.core import Core
 from goque.errors import DatabaseError
 from goque.model.eligibility import missing
 from goque.model.states import Status
-from goque.queries import looking_after, reading
-from goque.queries.looking_after import LaneNeeds, LivingWorker
+from goque.queries import eligibility, reading
+from goque.queries.eligibility import LaneNeeds, LivingWorker
 from goque.queries.reading import TaskRow
 
 _TOLD = {
@@ -34,7 +34,7 @@ def waiting_for(core: Core, row: TaskRow) -> str | None:
         return "inputs"
     if row.seq < 0:
         return "worker buffer"
-    if core.database.first(looking_after.paused(row.lane)):
+    if core.database.first(eligibility.paused(row.lane)):
         return "paused"
     if row.lacking is not None:
         return f"module {row.lacking}"
@@ -69,7 +69,7 @@ def unserved(needs: LaneNeeds, workers: Sequence[LivingWorker]) -> str | None:
 
 def nobody_can(core: Core, lane: int) -> str | None:
     """Why no living worker can run the tasks of a lane, with what helps; None when one can."""
-    needs = core.database.first(looking_after.lane(lane))
+    needs = core.database.first(eligibility.lane(lane))
     return None if needs is None else unserved(needs, _workers(core))
 
 
@@ -77,7 +77,7 @@ def stuck(core: Core, lanes: Sequence[int]) -> str | None:
     """Why nothing of these lanes is being run, with what helps; None when something may be, or they are unknown."""
     if not lanes:
         return None
-    paused = [core.database.first(looking_after.paused(lane)) for lane in lanes]
+    paused = [core.database.first(eligibility.paused(lane)) for lane in lanes]
     if all(paused):
         return _TOLD["paused"]
     reasons = [nobody_can(core, lane) for lane in lanes]
@@ -101,9 +101,9 @@ def late(core: Core, task: int) -> str:
 
 def unserved_lanes(core: Core) -> list[str]:
     """What keeps ready tasks from being run, a sentence each with what helps. Not told: no worker, a paused queue."""
-    workers = core.database.all(looking_after.living())
+    workers = core.database.all(eligibility.living())
     found: dict[str, None] = {}
-    for lane in core.database.all(looking_after.ready_lanes()):
+    for lane in core.database.all(eligibility.ready_lanes()):
         if lane.paused:
             found[f"batch {lane.batch_id} is paused; go on with: goque resume {lane.batch_id}"] = None
         elif workers and (why := unserved(lane.needs, workers)) is not None:
@@ -113,4 +113,4 @@ def unserved_lanes(core: Core) -> list[str]:
 
 def _workers(core: Core) -> list[LivingWorker]:
     """Living workers that may serve us: other processes' local ones serve what those submitted."""
-    return [worker for worker in core.database.all(looking_after.living()) if core.local.slots or not worker.local]
+    return [worker for worker in core.database.all(eligibility.living()) if core.local.slots or not worker.local]

@@ -13,8 +13,8 @@ from goque.payload.codec import DEFAULT_LIMIT
 from goque.payload.functions import CapturedFunction, code_hash, python_version
 from goque.payload.keys import KeyRing
 from goque.postgres.verbs import Verbs
-from goque.queries.claim import LaneRow
 from goque.queries.enqueue import Single
+from goque.queries.programs import LaneRow
 from goque.worker.jobs import Submission
 
 MOST_KEPT = 100

@@ -26,7 +26,7 @@ from goque.errors import (
 from goque.model.identity import batch_of, position_of
 from goque.model.states import Status
 from goque.payload.functions import python_version
-from goque.queries import control, finish, reading
+from goque.queries import cancel, duplicates, reading
 from goque.queries.moments import Word
 from goque.queries.outcomes import OutcomeRow
 from goque.queries.reading import RunRow, TaskRow
@@ -113,9 +113,9 @@ class Task:
     def cancel(self, reason: str | None = None) -> bool:
         """Cancel it, whether it waits or runs; code that runs is stopped. Returns whether this changed something."""
         self._core.require_writable()
-        changed = self._core.database.all(control.cancel_tasks([self.id], reason))
+        changed = self._core.database.all(cancel.cancel_tasks([self.id], reason))
         if changed:
-            self._core.database.run(finish.share(changed))
+            self._core.database.run(duplicates.share(changed))
             self._core.waker.say(Word.STOP)
         else:
             self._row()

@@ -1,4 +1,4 @@
-"""Cancel and retry, of one task or a million, in small steps. Not for: the statements (``queries.control``)."""
+"""Cancel and retry, of one task or a million, in small steps. Not for: the statements (``queries``)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from goque.app.core import Core
 from goque.client.spans import Span, ids_of, steps
 from goque.model.states import Status
-from goque.queries import control, finish, reading
-from goque.queries.control import Skip
+from goque.queries import duplicates, reading
+from goque.queries.cancel import STEP, cancel_range, close_lanes, unfinished_in
 from goque.queries.moments import Word
+from goque.queries.retry import Skip, retryable
+from goque.queries.retry import retry as retry_statement
 
 STOPPING_S = 5.0
 """Seconds that a retry waits for canceled code to stop."""
@@ -41,7 +43,7 @@ def cancel(core: Core, spans: Sequence[Span], reason: str | None) -> Changed:
     """Cancel tasks: each is canceled when this returns, unless it had ended before its turn came."""
     core.require_writable()
     changed = 0
-    for first, last in steps(spans, control.STEP * 10):
+    for first, last in steps(spans, STEP * 10):
         changed += _cancel_range(core, first, last, reason)
     core.waker.say(Word.STOP)
     total = sum(last - first + 1 for first, last in spans)
@@ -52,10 +54,10 @@ def _cancel_range(core: Core, first: int, last: int, reason: str | None) -> int:
     """Rows that somebody has locked are skipped and come again, until none is left."""
     changed = 0
     for attempt in range(PASSES):
-        while ids := core.database.all(control.cancel_range(first, last, reason)):
+        while ids := core.database.all(cancel_range(first, last, reason)):
             changed += len(ids)
-            core.database.run(finish.share(ids))
-        if not core.database.first(control.unfinished_in(first, last)):
+            core.database.run(duplicates.share(ids))
+        if not core.database.first(unfinished_in(first, last)):
             break
         time.sleep(min(0.02 * 2**attempt, 0.5))
     return changed
@@ -64,7 +66,7 @@ def _cancel_range(core: Core, first: int, last: int, reason: str | None) -> int:
 def cancel_batch(core: Core, batch: int, total: int, reason: str | None) -> Changed:
     """Cancel a whole batch: nothing of it is claimed from now on."""
     core.require_writable()
-    core.database.run(control.close_lanes(batch, reason))
+    core.database.run(close_lanes(batch, reason))
     from goque.model.identity import task_id
 
     return cancel(core, [(task_id(batch, 0), task_id(batch, total) - 1)] if total else [], reason)
@@ -83,8 +85,8 @@ def retry(
     core.require_writable()
     changed, skipped = 0, Counter[str]()
     chosen: list[int | None] = []
-    for first, last in steps(spans, control.STEP):
-        ids = core.database.all(control.retryable(first, last, force=force))
+    for first, last in steps(spans, STEP):
+        ids = core.database.all(retryable(first, last, force=force))
         if not ids:
             continue
         if not chosen:
@@ -108,7 +110,7 @@ def _retry_some(
     end = time.monotonic() + STOPPING_S
     left: Sequence[int] = ids
     while left:
-        rows = core.database.all(control.retry(left, reset=reset, force=force, lane=lane, max_attempts=max_attempts))
+        rows = core.database.all(retry_statement(left, reset=reset, force=force, lane=lane, max_attempts=max_attempts))
         changed += sum(row.skipped is None for row in rows)
         stopping = [row.id for row in rows if row.skipped == Skip.STOPPING and row.before is Status.CANCELED]
         skipped.update(row.skipped for row in rows if row.skipped is not None and row.id not in set(stopping))

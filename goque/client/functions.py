@@ -20,9 +20,9 @@ from goque.payload.envelope import Opener, Purpose, Sealer, context_of
 from goque.payload.functions import CapturedFunction
 from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.verbs import Verbs
-from goque.queries import enqueue
-from goque.queries.enqueue import NewLane
+from goque.queries import programs
 from goque.queries.lanes import LaneOptions
+from goque.queries.programs import NewLane
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ class Functions:
         if known is not None and time.monotonic() - known[0] < FRESH_S:
             return known[1]
         row = self._database.one(
-            enqueue.put_function(
+            programs.put_function(
                 hash=captured.hash,
                 key_id=self._code.key_id,
                 name=captured.name,
@@ -215,7 +215,7 @@ class Functions:
             known = self._lanes.get(new.digest)
         if known is not None and time.monotonic() - known[0] < FRESH_S:
             return known[1]
-        lane = self._database.one(enqueue.lane(new))
+        lane = self._database.one(programs.lane(new))
         with self._lock:
             _keep(self._lanes, new.digest, (time.monotonic(), lane))
         return lane

@@ -29,7 +29,7 @@ from goque.payload.envelope import Purpose, Sealer, context_of
 from goque.payload.keys import KeyRing
 from goque.postgres.database import Database
 from goque.postgres.verbs import Transaction
-from goque.queries import enqueue, finish, reading
+from goque.queries import duplicates, enqueue, programs, reading
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
 
@@ -166,7 +166,9 @@ class Maps:
             raise InvalidInput(f"a batch holds at most {SPAN:,} items")
         with self._database.transaction() as transaction:
             transaction.one(enqueue.grow(existing.id, total))
-            encoder = self._encoder(work, existing.id, transaction.one(enqueue.lane(lane)), ready, first=existing.total)
+            encoder = self._encoder(
+                work, existing.id, transaction.one(programs.lane(lane)), ready, first=existing.total
+            )
             self._copy(transaction, work, encoder, encoder.chunks(calls))
         self._share(existing.id, existing.total, total)
         return Mapped(existing.id, total, False)
@@ -180,7 +182,7 @@ class Maps:
         batch, ready = self._database.one(enqueue.new_batch())
         new_lane = self._functions.new_lane(work.function, work.options, batch)
         # The lane comes first and alone, since rows name it; one without tasks is never looked at.
-        lane = self._database.one(enqueue.lane(new_lane))
+        lane = self._database.one(programs.lane(new_lane))
         encoder = self._encoder(work, batch, lane, ready)
         if digests is not None:
             encoder.digests = digests
@@ -205,7 +207,7 @@ class Maps:
         batch = encoder.shared.batch
         with self._database.transaction() as transaction:
             if supersede is not None:
-                transaction.one(enqueue.supersede(supersede))
+                transaction.one(duplicates.supersede(supersede))
             # The row comes first: a second call of the same name waits here, before it sends anything.
             transaction.one(
                 enqueue.batch(
@@ -237,7 +239,7 @@ class Maps:
         transaction.run(enqueue.tallied(shared.lane, new=0 if waits else total, pending=total if waits else 0))
         for start in range(0, len(encoder.digests), DIGEST * DIGESTS_PER_ROW):
             piece = bytes(encoder.digests[start : start + DIGEST * DIGESTS_PER_ROW])
-            transaction.run(enqueue.item_digests(shared.batch, encoder.first + start // DIGEST, piece))
+            transaction.run(duplicates.item_digests(shared.batch, encoder.first + start // DIGEST, piece))
         if work.options.external_id is not None:
             self._take_external_ids(transaction, work, encoder)
         transaction.run(self._waker.statement(Word.DUE if waits else Word.WORK))
@@ -246,8 +248,8 @@ class Maps:
         first = task_id(encoder.shared.batch, encoder.first)
         last = first + encoder.total - 1
         type_name = work.function.captured.name
-        transaction.run(enqueue.take_external_ids(type_name, first, last))
-        followers = transaction.all(enqueue.follow(type_name, first, last))
+        transaction.run(duplicates.take_external_ids(type_name, first, last))
+        followers = transaction.all(duplicates.follow(type_name, first, last))
         if followers and work.options.on_duplicate == "error":
             task, other = followers[0]
             taken = transaction.one(reading.task(task)).external_id or ""
@@ -264,7 +266,7 @@ class Maps:
         # Followers are few; the statement finds the edges of those inputs that are final.
         inputs = self._database.all(reading.followed_by(task_id(batch, start), task_id(batch, end)))
         if inputs:
-            self._database.run(finish.share(inputs))
+            self._database.run(duplicates.share(inputs))
 
     def _encoder(self, work: Work, batch: int, lane: int, ready: int, *, first: int = 0) -> Encoder:
         options = work.options

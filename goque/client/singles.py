@@ -17,7 +17,7 @@ from goque.payload import codec
 from goque.payload.envelope import Purpose, Sealer, context_of
 from goque.payload.keys import KeyRing
 from goque.postgres.verbs import Verbs
-from goque.queries import enqueue
+from goque.queries import duplicates, enqueue
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word
 
@@ -152,12 +152,12 @@ class Singles:
         word("external_id", single.external_id)
         # A savepoint when the transaction is the caller's: a duplicate must leave it usable.
         with database.transaction() as transaction:
-            taken = transaction.first(enqueue.take_external_id(type_name, single.external_id, single.id))
+            taken = transaction.first(duplicates.take_external_id(type_name, single.external_id, single.id))
             if taken is not None:
                 transaction.all(enqueue.singles([single]))
                 transaction.run(self._waker.statement(Word.DUE if is_delayed(single) else Word.WORK))
                 return Submitted(single.id, single.lane)
-            holder = transaction.first(enqueue.holder(type_name, single.external_id))
+            holder = transaction.first(duplicates.holder(type_name, single.external_id))
         if holder is None:
             # It ended for good between the two statements, and gave its id up.
             return self._store_once(single, type_name, options, database)

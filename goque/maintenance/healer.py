@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from goque.model.states import FINAL, Status
 from goque.postgres.verbs import Verbs
-from goque.queries import enqueue, finish, upkeep
+from goque.queries import duplicates, enqueue, upkeep
 from goque.queries.moments import Word, channel
 from goque.service import Service
 
@@ -51,5 +51,5 @@ class Healer(Service):
         log.warning("freed %s tasks of lost workers: %s", len(rows), dict(statuses))
         final = [task for task, status in rows if status in FINAL]
         if final:
-            self._database.run(finish.share(final))
+            self._database.run(duplicates.share(final))
         return len(final) < len(rows)

@@ -10,7 +10,7 @@ import logging
 
 from goque.model.identity import task_id
 from goque.postgres.verbs import Verbs
-from goque.queries import control, finish, upkeep
+from goque.queries import cancel, duplicates, upkeep
 from goque.service import Service
 
 log = logging.getLogger("goque.maintenance")
@@ -39,7 +39,7 @@ class Sweeper(Service):
         page = self._database.all(upkeep.inputs(self._after))
         self._after = max((one.id for one in page), default=0) if len(page) >= upkeep.STEP else 0
         if final := sorted({one.id for one in page if one.final}):
-            self._database.run(finish.share(final))
+            self._database.run(duplicates.share(final))
         return self.interval / 10 if self._after else None
 
     def _cancel_the_rest(self) -> None:
@@ -48,6 +48,6 @@ class Sweeper(Service):
                 if self.stopping.is_set():
                     return
                 last = min(first + RANGE, task_id(batch, total)) - 1
-                if ids := self._database.all(control.cancel_lane(lane, first, last, reason)):
+                if ids := self._database.all(cancel.cancel_lane(lane, first, last, reason)):
                     log.info("canceled %s tasks of batch %s, whose cancel had not come to its end", len(ids), batch)
-                    self._database.run(finish.share(ids))
+                    self._database.run(duplicates.share(ids))

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from goque.model.identity import FIRST_BATCH_TASK, SPAN
-from goque.model.states import FAILED, FINAL, RunOutcome, Status
+from goque.model.states import RunOutcome, Status
 from goque.queries import looking
 from goque.queries.filters import Filters
 from goque.queries.looking import beyond, first_rows, in_order, most, one_of, task_conditions, within, worker_is
+from goque.queries.statuses import FAILED, FINAL
 from goque.sql import (
     BIGINT,
     DOUBLE,
@@ -39,8 +40,6 @@ TAIL = 2_000
 """Characters of a log that history shows."""
 
 _RECORDED = frozenset({Status.PENDING, Status.DONE, Status.ERROR, Status.CANCELED})
-_FAILED = [lit(status) for status in sorted(FAILED)]
-_FINAL = [lit(status) for status in sorted(FINAL)]
 
 
 def _runs_in_its_row() -> Condition:
@@ -168,8 +167,8 @@ def _history_columns(chosen: Any) -> dict[str, Expression[Any]]:
         "status": status,
         "outcome": outcome,
         "task_status": TASK.status,
-        "failed": status.in_(_FAILED),
-        "final": TASK.status.in_(_FINAL),
+        "failed": status.in_(FAILED),
+        "final": TASK.status.in_(FINAL),
         "batch": coalesce(optional(BATCH.name), optional(BATCH.id).cast(TEXT)),
         "position": case((TASK.id >= lit(FIRST_BATCH_TASK), optional(TASK.id % lit(SPAN))), else_=null(BIGINT)),
         "queue": LANE.queue,

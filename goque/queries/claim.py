@@ -1,4 +1,4 @@
-"""Finding and taking work. Not for: giving it back or ending it (``queries.finish``)."""
+"""Finding and taking work. Not for: giving it back or ending it (``handback``, ``finish``)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from goque.sql.functions import (
 from goque.sql.query import Cte, Query, recursive
 from goque.sql.select import select
 from goque.sql.statement import Statement, scalar, template
-from goque.sql.tables import BATCH, CLAIM, FUNCTION, LANE, QUEUE, TALLY, TASK
+from goque.sql.tables import CLAIM, LANE, QUEUE, TALLY, TASK
 from goque.sql.types import BIGINT, BOOLEAN, BYTEA, DOUBLE, INTEGER, TEXT, array
 from goque.sql.writes import insert, update
 
@@ -72,28 +72,7 @@ class Claimed(NamedTuple):
     slot: datetime | None
 
 
-class LaneRow(NamedTuple):
-    """What is needed to run the tasks of a lane; sealed fields are sealed."""
-
-    id: int
-    digest: str
-    batch_id: int | None
-    type: str
-    function_hash: str | None
-    """None for a named type, whose code the worker has."""
-    code: bytes | None
-    source: str | None
-    filename: str | None
-    first_line: int | None
-    seal: bytes | None
-    policy: bytes | None
-    kwargs: bytes | None
-    timeout_s: float | None
-    cwd: str | None
-    owner: str
-
-
-def _open_lane() -> Condition:
+def open_lane() -> Condition:
     """The lane is neither paused nor canceled, nor is its queue."""
     paused = select(QUEUE.name).from_(QUEUE)
     return (
@@ -104,7 +83,7 @@ def _open_lane() -> Condition:
     )
 
 
-def _servable() -> Condition:
+def servable() -> Condition:
     """This worker can run what the lane holds."""
     queues = Bind("queues", array(TEXT), nullable=True)
     lanes = Bind("lanes", array(BIGINT), nullable=True)
@@ -158,7 +137,7 @@ def _live_lanes() -> Query[Any]:
         .with_(found)
         .from_(found)
         .join(LANE, LANE.id == found.lane_id)
-        .where(_open_lane(), _servable())
+        .where(open_lane(), servable())
         .limit(MOST_LANES)
     )
 
@@ -191,7 +170,7 @@ def _claim() -> Query[Any]:
         .from_(wanted)
         .join(LANE, LANE.id == wanted.lane_id)
         .cross_join_lateral(ready)
-        .where(_open_lane())
+        .where(open_lane())
         .cte("picked", materialized=True)
     )
     body = _body(TASK)
@@ -333,44 +312,10 @@ def arguments(ids: Sequence[int]) -> Statement[tuple[int, bytes]]:
     return _arguments.bind(ids=list(ids))
 
 
-@template(read=LaneRow._make)
-def _programs() -> Query[Any]:
-    wanted = unnest("wanted", id=Bind("lanes", array(BIGINT)))
-    return (
-        select(
-            LANE.id,
-            LANE.digest,
-            LANE.batch_id,
-            LANE.type,
-            optional(FUNCTION.hash),
-            optional(FUNCTION.code),
-            FUNCTION.source,
-            FUNCTION.filename,
-            FUNCTION.first_line,
-            LANE.seal,
-            LANE.policy,
-            optional(BATCH.kwargs),
-            LANE.timeout_s,
-            LANE.cwd,
-            LANE.owner,
-        )
-        .from_(wanted)
-        .join(LANE, LANE.id == wanted.id)
-        .left_join(FUNCTION, FUNCTION.id == LANE.function_id)
-        .left_join(BATCH, BATCH.id == LANE.batch_id)
-        .where(LANE.function_id.is_null() | FUNCTION.id.is_not_null())
-    )
-
-
-def programs(lanes: Sequence[int]) -> Statement[LaneRow]:
-    """What is needed to run the tasks of these lanes."""
-    return _programs.bind(lanes=list(lanes))
-
-
 @template(read=tuple)
 def _watch_held() -> Query[Any]:
     wanted = unnest("wanted", id=Bind("ids", array(BIGINT)), lane_id=Bind("lanes", array(BIGINT)))
-    paused = ~_open_lane()
+    paused = ~open_lane()
     return (
         select(wanted.id, (TASK.status == lit(Status.CANCELED)).as_("canceled"), paused.as_("paused"))
         .from_(wanted)
@@ -386,20 +331,8 @@ def watch_held(tasks: Sequence[tuple[int, int]], every: str) -> Statement[tuple[
 
 
 @template(read=scalar)
-def _lacks() -> Query[Any]:
-    return (
-        update(LANE).set(LANE.lacking, Bind("module", TEXT)).where(LANE.id == Bind("lane", BIGINT)).returning(LANE.id)
-    )
-
-
-def lacks(lane: int, module: str) -> Statement[int]:
-    """A worker could not load what this lane runs for want of a module."""
-    return _lacks.bind(lane=lane, module=module)
-
-
-@template(read=scalar)
 def _unfinished() -> Query[Any]:
-    live = select(LANE.id).from_(LANE).where(_open_lane(), _servable()).cte("live")
+    live = select(LANE.id).from_(LANE).where(open_lane(), servable()).cte("live")
     return (
         select(TALLY.lane_id)
         .with_(live)

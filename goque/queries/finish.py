@@ -1,8 +1,9 @@
-"""Ending runs, and giving work back. Not for: taking it (``queries.claim``), or what people do (``queries.control``).
+"""Ending runs. Not for: giving back what has not run (``handback``), or what people do (``cancel``, ``retry``).
 
-Every statement here is fenced: it touches a row only while this worker still holds this very run of it, and gives back
-the ids that it touched. Rows are locked one by one in the order of the arrays, which callers sort by id, so that two
-workers never wait for each other in a circle; a row that somebody else has locked is skipped and comes again.
+Every statement here, in ``handback`` and in ``reports`` is fenced: it touches a row only while this worker still holds
+this very run of it, and gives back the ids that it touched. Rows are locked one by one in the order of the arrays,
+which callers sort by id, so that two workers never wait for each other in a circle; a row that somebody else has locked
+is skipped and comes again.
 """
 
 from __future__ import annotations
@@ -10,20 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from goque.model.states import FINAL, MAX_HANDBACKS, UNFINISHED, RunOutcome, Status
+from goque.model.states import MAX_HANDBACKS, RunOutcome, Status
+from goque.queries.statuses import FINAL, UNFINISHED
 from goque.queries.tally import counted
 from goque.sql.columns import RowFunction, unnest
 from goque.sql.expressions import Bind, Condition, lit, null
-from goque.sql.functions import any_of, case, coalesce, now, seconds
+from goque.sql.functions import case, coalesce, now, seconds
 from goque.sql.query import Cte, Query
 from goque.sql.select import select
 from goque.sql.statement import Statement, scalar, template
-from goque.sql.tables import CLAIM, DEPENDENCY, EXTERNAL_ID, RUN, TASK
-from goque.sql.types import BIGINT, BYTEA, DOUBLE, INTEGER, JSONB, SMALLINT, TEXT, TIMESTAMPTZ, array, enum_text
+from goque.sql.tables import EXTERNAL_ID, RUN, TASK
+from goque.sql.types import BIGINT, BYTEA, DOUBLE, INTEGER, SMALLINT, TEXT, TIMESTAMPTZ, array, enum_text
 from goque.sql.writes import delete, insert, update
 
-_UNFINISHED = [lit(status) for status in sorted(UNFINISHED)]
-_FINAL = [lit(status) for status in sorted(FINAL)]
 _NO_SEQ = null(BIGINT)
 
 
@@ -70,14 +70,14 @@ class End(NamedTuple):
     log: str | None = None
 
 
-def _mine(rows: RowFunction) -> Condition:
+def fenced(rows: RowFunction) -> Condition:
     """The fence: this run of this task, held by this worker."""
     return (
         (TASK.id == rows.id) & (TASK.run == rows.run) & (TASK.worker_id == Bind("worker", BIGINT)) & (TASK.seq < lit(0))
     )
 
 
-def _locked(rows: RowFunction, *also: Condition) -> Cte:
+def lock_fenced(rows: RowFunction, *also: Condition) -> Cte:
     """The rows that are still this worker's, locked in the order of the arrays, with the status they had."""
     row = (
         select(
@@ -90,7 +90,7 @@ def _locked(rows: RowFunction, *also: Condition) -> Cte:
             TASK.external_id,
         )
         .from_(TASK)
-        .where(_mine(rows), *also)
+        .where(fenced(rows), *also)
         .for_update(skip_locked=True)
         .sub("row")
     )
@@ -117,7 +117,7 @@ def _succeed() -> Query[Any]:
         max_rss_mb=Bind("max_rss_mb", array(DOUBLE)),
         log=Bind("logs", array(TEXT, nullable=True)),
     )
-    locked = _locked(rows, TASK.status.in_(_UNFINISHED))
+    locked = lock_fenced(rows, TASK.status.in_(UNFINISHED))
     # seq stays negative: no indexed column changes, so the update can stay on its page (HOT).
     done = (
         update(TASK)
@@ -278,7 +278,7 @@ def _recorded(locked: Cte, status: Any) -> Cte:
 @template(read=tuple)
 def _end() -> Query[Any]:
     rows = _ends()
-    locked = _locked(rows, TASK.status.in_(_UNFINISHED))
+    locked = lock_fenced(rows, TASK.status.in_(UNFINISHED))
     no_attempt_left = locked.attempts + locked.charge >= locked.max_attempts
     too_often = (locked.outcome == lit(RunOutcome.HANDED_BACK)) & (locked.handbacks + lit(1) >= lit(MAX_HANDBACKS))
     after = case(
@@ -286,7 +286,7 @@ def _end() -> Query[Any]:
         (too_often, lit(Status.ATTEMPTS_LEFT)),
         else_=locked.status,
     )
-    is_final = after.in_(_FINAL)
+    is_final = after.in_(FINAL)
     ended = (
         update(TASK)
         .set(TASK.status, after)
@@ -352,7 +352,7 @@ def end(worker: int, ended: Sequence[End]) -> Statement[tuple[int, Status]]:
 @template(read=scalar)
 def _settle() -> Query[Any]:
     rows = _ends()
-    locked = _locked(rows, TASK.status == lit(Status.CANCELED))
+    locked = lock_fenced(rows, TASK.status == lit(Status.CANCELED))
     settled = (
         update(TASK)
         .set(TASK.seq, _NO_SEQ)
@@ -371,161 +371,3 @@ def settle(worker: int, ended: Sequence[End]) -> Statement[int]:
     """The code of canceled tasks has stopped: free their rows. An outcome that comes too late counts as canceled."""
     late = [one._replace(outcome=RunOutcome.CANCELED) for one in ended]
     return _settle.bind(worker=worker, **_end_values(late))
-
-
-@template(read=scalar)
-def _still_held() -> Query[Any]:
-    rows = unnest("held", id=Bind("ids", array(BIGINT)), run=Bind("runs", array(BIGINT)))
-    mine = [*_UNFINISHED, lit(Status.CANCELED)]
-    return select(TASK.id).from_(rows).join(TASK, _mine(rows)).where(TASK.status.in_(mine))
-
-
-def still_held(worker: int, tasks: Sequence[tuple[int, int]]) -> Statement[int]:
-    """Which of these ``(id, run)`` this worker still holds, canceled ones that are not settled included."""
-    return _still_held.bind(worker=worker, ids=[task for task, _ in tasks], runs=[run for _, run in tasks])
-
-
-@template(read=scalar)
-def _hand_back() -> Query[Any]:
-    rows = unnest("returned", id=Bind("ids", array(BIGINT)), run=Bind("runs", array(BIGINT)))
-    locked = _locked(rows, TASK.status.in_(_UNFINISHED))
-    back = (
-        update(TASK)
-        .set(TASK.status, case((TASK.status == lit(Status.PROCESSING), lit(Status.NEW)), else_=TASK.status))
-        .set(TASK.seq, -TASK.seq)
-        .set(TASK.worker_id, None)
-        .set(TASK.started_at, None)
-        .from_(locked)
-        .where(TASK.id == locked.id)
-        .returning(TASK.id, TASK.lane_id, locked.before, TASK.status.as_("after"))
-        .cte("back")
-    )
-    counts = counted(back, before=back.before, after=back.after)
-    return select(back.id).with_(locked, back, counts).from_(back)
-
-
-def hand_back(worker: int, tasks: Sequence[tuple[int, int]]) -> Statement[int]:
-    """Give back ``(id, run)`` whose code has not been started: nothing is charged, nothing recorded, the place kept."""
-    ordered = sorted(tasks)
-    return _hand_back.bind(worker=worker, ids=[task for task, _ in ordered], runs=[run for _, run in ordered])
-
-
-@template(read=scalar)
-def _close_claims() -> Query[Any]:
-    return (
-        delete(CLAIM)
-        .where(CLAIM.worker_id == Bind("worker", BIGINT), CLAIM.number == any_of(Bind("numbers", array(BIGINT))))
-        .returning(CLAIM.number)
-    )
-
-
-def close_claims(worker: int, numbers: Sequence[int]) -> Statement[int]:
-    """Every task of these claims is over or handed back."""
-    return _close_claims.bind(worker=worker, numbers=list(numbers))
-
-
-@template(read=scalar)
-def _report() -> Query[Any]:
-    rows = unnest(
-        "report",
-        id=Bind("ids", array(BIGINT)),
-        run=Bind("runs", array(BIGINT)),
-        progress=Bind("progress", array(JSONB, nullable=True)),
-        checkpoint=Bind("checkpoints", array(BYTEA, nullable=True)),
-        log=Bind("logs", array(TEXT, nullable=True)),
-    )
-    row = select(TASK.id).from_(TASK).where(_mine(rows)).for_update(skip_locked=True).sub("row")
-    locked = (
-        select(row.id, rows.progress, rows.checkpoint, rows.log)
-        .from_(rows)
-        .cross_join_lateral(row)
-        .cte("locked", materialized=True)
-    )
-    return (
-        update(TASK)
-        .set(TASK.progress, coalesce(locked.progress, TASK.progress))
-        .set(TASK.checkpoint, coalesce(locked.checkpoint, TASK.checkpoint))
-        .set(TASK.handbacks, case((locked.checkpoint.is_not_null(), lit(0)), else_=TASK.handbacks).cast(SMALLINT))
-        .set(TASK.log, coalesce(locked.log, TASK.log))
-        .with_(locked)
-        .from_(locked)
-        .where(TASK.id == locked.id)
-        .returning(TASK.id)
-    )
-
-
-class Report(NamedTuple):
-    """News of a running task; None leaves a column as it is."""
-
-    id: int
-    run: int
-    progress: dict[str, Any] | None = None
-    checkpoint: bytes | None = None
-    log: str | None = None
-
-
-def report(worker: int, news: Sequence[Report]) -> Statement[int]:
-    """Store progress, checkpoints and logs of running tasks."""
-    rows = sorted(news, key=lambda one: one.id)
-    return _report.bind(
-        worker=worker,
-        ids=[row.id for row in rows],
-        runs=[row.run for row in rows],
-        progress=[row.progress for row in rows],
-        checkpoints=[row.checkpoint for row in rows],
-        logs=[row.log for row in rows],
-    )
-
-
-@template(read=scalar)
-def _share() -> Query[Any]:
-    inputs = unnest("inputs", id=Bind("ids", array(BIGINT)))
-    edge = (
-        select(DEPENDENCY.input_id, DEPENDENCY.dependant_id, TASK.status.as_("after"))
-        .from_(inputs)
-        .join(DEPENDENCY, DEPENDENCY.input_id == inputs.id)
-        .join(TASK, TASK.id == inputs.id)
-        .where(TASK.status.in_(_FINAL))
-        .cte("edge", materialized=True)
-    )
-    follower = TASK.as_("follower")
-    row = (
-        select(follower.id, follower.lane_id, follower.status.as_("before"))
-        .from_(follower)
-        .where(follower.id == edge.dependant_id)
-        .for_update(skip_locked=True)
-        .sub("row")
-    )
-    locked = (
-        select(row.id, row.lane_id, row.before, edge.input_id, edge.after)
-        .from_(edge)
-        .cross_join_lateral(row)
-        .cte("locked", materialized=True)
-    )
-    # An edge goes with its follower or stays: one that is skipped here is found by the sweeper.
-    cut = (
-        delete(DEPENDENCY)
-        .using(locked)
-        .where(DEPENDENCY.input_id == locked.input_id, DEPENDENCY.dependant_id == locked.id)
-        .returning(DEPENDENCY.dependant_id)
-        .cte("cut")
-    )
-    released = (
-        update(TASK)
-        .set(TASK.status, locked.after)
-        .set(TASK.finished_at, now())
-        .from_(locked)
-        .where(TASK.id == locked.id, locked.before == lit(Status.PENDING))
-        .returning(TASK.id, TASK.lane_id, locked.before, TASK.status.as_("after"))
-        .cte("released")
-    )
-    counts = counted(released, before=released.before, after=released.after)
-    return select(released.id).with_(edge, locked, cut, released, counts).from_(released)
-
-
-def share(inputs: Sequence[int]) -> Statement[int]:
-    """Give the outcome of these tasks to those that share it by their external id, as far as they are final.
-
-    Followers that somebody has locked are left for ``upkeep.inputs``: no completer waits for a person's transaction.
-    """
-    return _share.bind(ids=sorted(inputs))

@@ -8,7 +8,7 @@ from functools import reduce
 from operator import add, or_
 from typing import Any
 
-from goque.model.states import FAILED, FINAL, Status
+from goque.model.states import Status
 from goque.queries import looking
 from goque.queries.filters import Filters
 from goque.queries.looking import (
@@ -23,6 +23,7 @@ from goque.queries.looking import (
     within,
     worker_is,
 )
+from goque.queries.statuses import FAILED, FINAL
 from goque.queries.tally import COUNTERS
 from goque.sql import (
     TEXT,
@@ -49,9 +50,6 @@ from goque.sql import (
     workers,
 )
 from goque.sql.tables import LANE, RUN, TALLY, TASK
-
-_FAILED = [lit(status) for status in sorted(FAILED)]
-_FINAL = [lit(status) for status in sorted(FINAL)]
 
 
 def _tasks_within(filters: Filters, limit: int | None) -> Any:
@@ -84,7 +82,7 @@ def task_rows(filters: Filters) -> Query[Any]:
     """One row per task; run it with ``span_values``."""
     chosen: Any = _tasks_within(filters, most(filters)).sub("chosen")
     known: dict[str, Expression[Any]] = {column.name: column for column in columns_of(tasks)}
-    known |= {"failed": tasks.status.in_(_FAILED), "final": tasks.status.in_(_FINAL)}
+    known |= {"failed": tasks.status.in_(FAILED), "final": tasks.status.in_(FINAL)}
     wanted = filters.columns or TASKS
     needed = dict.fromkeys((*wanted, *(name for name, _ in filters.order_by)))
     # The limit keeps the planner from joining the view as a whole, all tasks of it, before it looks at the chosen ones.
@@ -196,7 +194,7 @@ def failures() -> Query[Any]:
     theirs = (
         select(TASK.id, optional(TASK.same_as).as_("source"))
         .from_(TASK)
-        .where(TASK.id >= span.first, TASK.id <= span.last, TASK.same_as.is_not_null(), TASK.status.in_(_FAILED))
+        .where(TASK.id >= span.first, TASK.id <= span.last, TASK.same_as.is_not_null(), TASK.status.in_(FAILED))
         .order_by(TASK.id)
         .limit(_MOST_SHARED)
         .sub("theirs")
@@ -207,7 +205,7 @@ def failures() -> Query[Any]:
         .from_(span)
         .cross_join_lateral(own)
         .join(TASK, TASK.id == own.task_id)
-        .where(TASK.status.in_(_FAILED))
+        .where(TASK.status.in_(FAILED))
         .union_all(
             select(theirs.id.as_("task_id"), shared.task_id.as_("source"), *_what_went_wrong(shared))
             .from_(span)

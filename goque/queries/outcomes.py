@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from goque.model.states import FINAL, Status
+from goque.model.states import Status
 from goque.queries.moments import Word
+from goque.queries.statuses import FINAL
 from goque.sql import (
     BIGINT,
     BYTEA,
@@ -38,7 +39,6 @@ from goque.sql.tables import LANE, RUN, TASK, WORKER
 
 INLINE = 8_192
 """Bytes of a result that come with the row; larger ones are read one by one."""
-_FINAL = [lit(status) for status in sorted(FINAL)]
 
 
 class OutcomeRow(NamedTuple):
@@ -102,7 +102,7 @@ def _outcomes_within() -> Query[Any]:
     ended = (
         select(TASK.id, TASK.status, TASK.same_as, TASK.reason)
         .from_(TASK)
-        .where(TASK.id >= span.first, TASK.id <= span.last, TASK.status.in_(_FINAL))
+        .where(TASK.id >= span.first, TASK.id <= span.last, TASK.status.in_(FINAL))
         .order_by(TASK.id)
         .limit(Bind("limit", INTEGER))
         .sub("ended")

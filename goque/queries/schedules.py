@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from goque.model.manifest import TaskType
 from goque.model.schedules import Schedule
-from goque.queries.enqueue import NewLane
-from goque.queries.enqueue import lane as lane_statement
+from goque.queries.programs import NewLane
+from goque.queries.programs import lane as lane_statement
 from goque.queries.tally import counted
 from goque.sql import (
     BIGINT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from goque.model.eligibility import Eligibility
-from goque.queries.claim import Listed, _open_lane, _servable, listed
+from goque.queries.claim import Listed, listed, open_lane, servable
 from goque.queries.moments import ready_now
 from goque.sql import (
     BIGINT,
@@ -54,7 +54,7 @@ def _in_order() -> Query[Any]:
         select(*listed())
         .from_(LANE)
         .cross_join_lateral(first)
-        .where(_open_lane(), _servable())
+        .where(open_lane(), servable())
         .order_by(LANE.priority.desc(), first.seq)
     )
 

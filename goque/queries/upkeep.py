@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from goque.model.states import FINAL, MAX_LOSSES, UNFINISHED, RunOutcome, Status
+from goque.model.states import MAX_LOSSES, RunOutcome, Status
 from goque.queries.moments import ready_now
+from goque.queries.statuses import FINAL, UNFINISHED
 from goque.queries.tally import COUNTERS, counted
 from goque.sql import (
     BIGINT,
@@ -45,8 +46,6 @@ from goque.sql.types import TIMESTAMPTZ
 STEP = 1_000
 """Rows per step."""
 
-_UNFINISHED = [lit(status) for status in sorted(UNFINISHED)]
-
 
 def _dead() -> Any:
     return WORKER.lost_at.is_not_null() | WORKER.ended_at.is_not_null()
@@ -80,7 +79,7 @@ def _heal() -> Query[Any]:
             TASK.id == member.id,
             TASK.worker_id == claims.worker_id,
             TASK.seq < lit(0),
-            TASK.status.in_([*_UNFINISHED, lit(Status.CANCELED)]),
+            TASK.status.in_([*UNFINISHED, lit(Status.CANCELED)]),
         )
         .for_update(skip_locked=True)
         .sub("row")
@@ -193,7 +192,7 @@ def _forget_claims() -> Query[Any]:
         .where(
             TASK.worker_id == CLAIM.worker_id,
             TASK.seq < lit(0),
-            TASK.status.in_([*_UNFINISHED, lit(Status.CANCELED)]),
+            TASK.status.in_([*UNFINISHED, lit(Status.CANCELED)]),
         )
     )
     return (
@@ -241,11 +240,7 @@ def _inputs() -> Query[Any]:
         .limit(Bind("limit", INTEGER))
         .sub("page")
     )
-    return (
-        select(TASK.id, TASK.status.in_([lit(status) for status in sorted(FINAL)]).as_("final"))
-        .from_(page)
-        .join(TASK, TASK.id == page.input_id)
-    )
+    return select(TASK.id, TASK.status.in_(FINAL).as_("final")).from_(page).join(TASK, TASK.id == page.input_id)
 
 
 def inputs(after: int, limit: int = STEP) -> Statement[Input]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from goque.app.queue import Queue
 from goque.errors import InvalidInput
 from goque.model.durations import seconds
-from goque.queries import enqueue
+from goque.queries import settings
 from goque.queries.moments import Word
 from goque.queries.testing import moments_earlier
 from goque.testing.databases import MARK
@@ -26,7 +26,7 @@ def advance(queue: Queue, by: float | timedelta | str) -> None:
         raise InvalidInput(f"time only goes on; {by!r} would turn it back")
     core = queue._core
     core.require_writable()
-    if core.database.first(enqueue.setting(MARK)) is None:
+    if core.database.first(settings.setting(MARK)) is None:
         raise InvalidInput(
             "advance() changes every moment in a database, and this one was not made for a test; take the fixture "
             "'queue' of goque.testing, or a database of goque.testing.database()"

@@ -9,7 +9,7 @@ from itertools import count
 
 from goque.postgres import migrations, scratch
 from goque.postgres.database import Database
-from goque.queries import enqueue
+from goque.queries import settings
 
 MARK = "test"
 """The setting by which a database is known to have been made for tests."""
@@ -25,7 +25,7 @@ def template(server_dsn: str) -> Iterator[str]:
     with scratch.database(server_dsn, name) as dsn:
         migrated = Database(dsn)
         migrations.migrate(migrated)
-        migrated.run(enqueue.set_setting(MARK, {"by": "goque.testing"}))
+        migrated.run(settings.set_setting(MARK, {"by": "goque.testing"}))
         migrated.close()
         yield name
 

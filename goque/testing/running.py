@@ -14,8 +14,9 @@ from goque.app.spawning import Spawner
 from goque.app.task import Task
 from goque.errors import InvalidInput
 from goque.model.manifest import App
-from goque.queries import claim, testing, upkeep, workers
+from goque.queries import testing, upkeep, workers
 from goque.queries.claim import Listed
+from goque.queries.programs import programs as programs_of
 from goque.testing.here import Here
 from goque.worker import crew, once
 from goque.worker.claimer import Claimer
@@ -100,7 +101,7 @@ class _Worker:
         self._roster = _One(1)
         self._ledger = Ledger(core.ring)
         programs = Programs(
-            core.ring, lambda lanes: connection.all(claim.programs(lanes)), result_limit=core.limit, apps=apps
+            core.ring, lambda lanes: connection.all(programs_of(lanes)), result_limit=core.limit, apps=apps
         )
         spawner = Spawner(connection, core.ring)
         self.here = Here()

@@ -13,7 +13,7 @@ from goque.model.eligibility import EVERY_QUEUE
 from goque.model.outcomes import Outcome
 from goque.model.states import RunOutcome, Status
 from goque.postgres.database import Dedicated
-from goque.queries import claim, finish, workers
+from goque.queries import claim, finish, handback, workers
 from goque.queries.finish import End
 from goque.worker.attendant import Attendant
 from goque.worker.desk import Desk, Ended, Held, Me
@@ -275,7 +275,7 @@ class Claimer(Attendant):
         rows = self._connection.all(workers.held_by(self._me.id))
         unheard = [row for row in rows if not self._desk.holds(row[0], row[1])]
         if ready := [(task, run) for task, run, canceled in unheard if not canceled]:
-            self._connection.run(finish.hand_back(self._me.id, ready))
+            self._connection.run(handback.hand_back(self._me.id, ready))
         if canceled := [End(task, run, Status.CANCELED, RunOutcome.CANCELED) for task, run, gone in unheard if gone]:
             self._connection.run(finish.settle(self._me.id, canceled))
         self._checks = [at for at in self._checks if at > time.monotonic()]

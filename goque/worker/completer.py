@@ -18,7 +18,7 @@ from goque.errors import DatabaseError, DatabaseUnavailable, MigrationNeeded
 from goque.model.eligibility import EVERY_QUEUE
 from goque.model.outcomes import Outcome
 from goque.postgres.database import Dedicated
-from goque.queries import claim, enqueue, finish, outcomes, spawning
+from goque.queries import claim, duplicates, enqueue, finish, handback, outcomes, programs, reports, spawning
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word, channel
 from goque.sql import Statement
@@ -144,7 +144,7 @@ class Completer(Attendant):
             self._say_endings(turn, ended, late)
             self._say_returns(turn, unstarted, late)
             if claims:
-                turn.add(finish.close_claims(self._me.id, claims))
+                turn.add(handback.close_claims(self._me.id, claims))
             self._say_news(turn)
             self._tell(turn)
             self._run(turn)
@@ -178,7 +178,7 @@ class Completer(Attendant):
         if others:
             ends = [self._ledger.end(one) for one in others]
             if words := self._ledger.last_words(others):
-                turn.add(finish.report(self._me.id, words))
+                turn.add(reports.report(self._me.id, words))
             waits = any(one.delay is not None for one in ends)
 
             def ended_otherwise(rows: list[Any]) -> None:
@@ -187,7 +187,7 @@ class Completer(Attendant):
                     self._delayed()
 
             turn.add(finish.end(self._me.id, ends), ended_otherwise)
-        turn.add(finish.share([one.held.id for one in ended]))
+        turn.add(duplicates.share([one.held.id for one in ended]))
         self._untold.update(one.held.lane for one in ended)
 
     def _say_spawned(self, turn: _Turn, parents: list[Held]) -> None:
@@ -215,7 +215,7 @@ class Completer(Attendant):
             late.unstarted += [held for held in tasks if held.id not in matched]
 
         if tasks:
-            turn.add(finish.hand_back(self._me.id, [(held.id, held.run) for held in tasks]), returned)
+            turn.add(handback.hand_back(self._me.id, [(held.id, held.run) for held in tasks]), returned)
 
     def _settle(self, late: _Unmatched) -> None:
         """What matched no row belongs to canceled tasks, to rows that somebody has locked, or to tasks we lost."""
@@ -226,7 +226,7 @@ class Completer(Attendant):
             settled, still = self._connection.pipeline(
                 [
                     finish.settle(self._me.id, [self._ledger.end(one) for one in stopped]),
-                    finish.still_held(self._me.id, [(one.held.id, one.held.run) for one in stopped]),
+                    handback.still_held(self._me.id, [(one.held.id, one.held.run) for one in stopped]),
                 ]
             )
         except BaseException:
@@ -285,7 +285,7 @@ class Completer(Attendant):
         # With the hand-back that it caused: there may be no other turn for a long time.
         if lacking := self._ledger.newly_lacking():
             for lane, module in lacking:
-                turn.add(claim.lacks(lane, module))
+                turn.add(programs.lacks(lane, module))
             turn.handlers[-1] = lambda _rows: self._ledger.said_lacking(len(lacking))
         now = time.monotonic()
         if now < self._tick_at:
@@ -302,7 +302,7 @@ class Completer(Attendant):
             turn.add(claim.start(self._me.id, marks), lambda rows: self._started(begun, rows))
         if news := self._ledger.news(held):
             self._news = news
-            turn.add(finish.report(self._me.id, self._ledger.reports(news)), lambda _rows: self._ledger.told(news))
+            turn.add(reports.report(self._me.id, self._ledger.reports(news)), lambda _rows: self._ledger.told(news))
         if held and now >= self._watch_at:
             self._watch_at = now + WATCH_S
             turn.add(claim.watch_held([(one.id, one.lane) for one in held], EVERY_QUEUE), self._heed)

@@ -18,8 +18,10 @@ from goque.model.eligibility import Eligibility
 from goque.model.manifest import App
 from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.database import Dedicated
-from goque.queries import claim, upkeep, workers
+from goque.queries import upkeep, workers
 from goque.queries.enqueue import Single
+from goque.queries.programs import LaneRow
+from goque.queries.programs import programs as programs_of
 from goque.sql import Statement
 from goque.version import VERSION
 from goque.worker.claimer import LONGEST_LOOK, Claimer
@@ -35,7 +37,7 @@ from goque.worker.roster import Roster
 
 log = logging.getLogger("goque.worker")
 
-Spawn = Callable[[Sequence[Submission], claim.LaneRow], list[Single]]
+Spawn = Callable[[Sequence[Submission], LaneRow], list[Single]]
 """Makes tasks, ready to be stored, of what a task of this lane asked for."""
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -107,7 +109,7 @@ class Crew:
         ledger = self.ledger = Ledger(self.ring)
         programs = Programs(
             self.ring,
-            lambda lanes: self.asking.all(claim.programs(lanes)),
+            lambda lanes: self.asking.all(programs_of(lanes)),
             result_limit=config.result_limit,
             apps=config.apps,
         )

@@ -13,7 +13,8 @@ from goque.model.states import RunOutcome, Status
 from goque.payload.envelope import Purpose, Sealer, context_of, run_context
 from goque.payload.failures import storable
 from goque.payload.keys import KeyRing
-from goque.queries.finish import End, Report, Success
+from goque.queries.finish import End, Success
+from goque.queries.reports import Report
 from goque.worker.desk import Ended, Held
 
 MIB = 1024.0 * 1024.0

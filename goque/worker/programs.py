@@ -11,7 +11,7 @@ from goque.model.identity import SPAN, batch_of, position_of
 from goque.model.manifest import App
 from goque.payload.envelope import Opener, Purpose, context_of, item_context
 from goque.payload.keys import KeyRing
-from goque.queries.claim import LaneRow
+from goque.queries.programs import LaneRow
 from goque.worker.desk import Held
 from goque.worker.jobs import Job, Program
 

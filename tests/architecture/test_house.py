@@ -83,7 +83,7 @@ def test_nothing_is_printed(source: Source) -> None:
 
 @each_source()
 def test_a_module_stays_small_enough_to_be_read(source: Source) -> None:
-    assert source.text.count("\n") <= 620, "a concept in it wants a file of its own"
+    assert source.text.count("\n") <= 430, "a concept in it wants a file of its own"
 
 
 def test_nothing_names_the_machine_it_was_written_on() -> None:

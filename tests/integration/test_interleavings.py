@@ -17,7 +17,7 @@ import pytest
 
 from goque.model.states import RunOutcome, Status
 from goque.postgres.database import Database, Dedicated
-from goque.queries import control, finish, upkeep
+from goque.queries import cancel, duplicates, finish, handback, retry, upkeep
 from goque.queries.claim import Claimed
 from goque.sql import Statement
 from tests.rig import Rig, Worker
@@ -96,10 +96,10 @@ class Race:
         one, two, three, four = self.people
         some = self.random.sample(ids, 5)
         return [
-            lambda: one.run(finish.share(one.all(control.cancel_tasks(some, "a person")))),
-            lambda: two.run(finish.share(two.all(control.cancel_range(ids[0], ids[-1] + 2, "all", limit=7)))),
-            lambda: three.all(control.retry(ids, force=True)),
-            lambda: one.all(control.retry(some, reset=False)),
+            lambda: one.run(duplicates.share(one.all(cancel.cancel_tasks(some, "a person")))),
+            lambda: two.run(duplicates.share(two.all(cancel.cancel_range(ids[0], ids[-1] + 2, "all", limit=7)))),
+            lambda: three.all(retry.retry(ids, force=True)),
+            lambda: one.all(retry.retry(some, reset=False)),
             lambda: two.all(upkeep.heal()),
             lambda: four.all(upkeep.heal(claims=1)),
             lambda: four.run(upkeep.forget_claims()),
@@ -116,7 +116,7 @@ class Race:
                     end = finish.End(id, run, Status.CANCELED, RunOutcome.CANCELED)
                     worker.connection.run(finish.settle(worker.id, [end]))
                 else:
-                    worker.connection.run(finish.hand_back(worker.id, [(id, run)]))
+                    worker.connection.run(handback.hand_back(worker.id, [(id, run)]))
         while self.rig.heal():
             pass
 
@@ -166,7 +166,7 @@ def test_a_task_that_all_want_to_end_ends_once(database: Database) -> None:
             acts = [
                 threads.submit(after, barrier, worker.connection, success),
                 threads.submit(after, barrier, twin, success),  # a worker that repeats itself after a lost answer
-                threads.submit(after, barrier, person, control.cancel_tasks([id], None)),
+                threads.submit(after, barrier, person, cancel.cancel_tasks([id], None)),
             ]
             ended = [found for act in acts for found in act.result(30)]
         if not ended:  # each met the row while another had it, and the one that had it looked no further

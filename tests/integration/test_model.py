@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from goque.model.states import FINAL, MAX_HANDBACKS, MAX_LOSSES, RunOutcome, Status
 from goque.postgres.database import Database
-from goque.queries import claim, control, finish, upkeep
+from goque.queries import claim, finish, pause, retry, upkeep
 from goque.queries.claim import Claimed
 from goque.sql.statement import Template
 from tests.rig import BATCH, Rig, Worker
@@ -214,7 +214,7 @@ class Queue(RuleBasedStateMachine):
         if not over and not (task.status is Status.DONE and force):
             assert answer == {}
         elif task.holder is not None and task.status is not Status.DONE:
-            assert answer == {id: control.Skip.STOPPING}
+            assert answer == {id: retry.Skip.STOPPING}
         else:
             assert answer == {id: None}
             task.back(Status.ERROR if task.status is Status.ERROR else Status.NEW)
@@ -270,7 +270,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(paused=st.booleans())
     def pause(self, paused: bool) -> None:
-        self.rig.database.run(control.pause_batch(BATCH, paused))
+        self.rig.database.run(pause.pause_batch(BATCH, paused))
         self.paused = paused
 
     @rule()

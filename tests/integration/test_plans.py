@@ -19,7 +19,7 @@ from goque.model.eligibility import EVERY_QUEUE, Eligibility
 from goque.model.states import RunOutcome, Status
 from goque.postgres.connections import Connection, Profile, connect
 from goque.postgres.database import Database
-from goque.queries import claim, control, finish, outcomes, spawning, upkeep, workers
+from goque.queries import cancel, claim, duplicates, finish, handback, outcomes, spawning, upkeep, workers
 from goque.queries.enqueue import Single
 from goque.sql import Statement, scalar
 from tests.conftest import _new_database
@@ -66,8 +66,8 @@ WORKERS: dict[str, Callable[[], Statement[Any]]] = {
         WORKER, [finish.End(id, 1, Status.ERROR, RunOutcome.ERROR, charge=1, delay=1.0, run_s=0.1) for id in IDS]
     ),
     "spawn": lambda: spawning.spawn(WORKER, [(id, 1, Single(id % BATCH, 1, b"x", 1)) for id in IDS]),
-    "hand_back": lambda: finish.hand_back(WORKER, RUNS),
-    "share": lambda: finish.share(IDS),
+    "hand_back": lambda: handback.hand_back(WORKER, RUNS),
+    "share": lambda: duplicates.share(IDS),
     "beat": lambda: workers.beat(WORKER, running=1, buffered=1),
     "look": lambda: workers.look(WORKER),
     "held_by": lambda: workers.held_by(WORKER),
@@ -78,12 +78,12 @@ WORKERS: dict[str, Callable[[], Statement[Any]]] = {
     "left_behind": lambda: upkeep.left_behind(),
     "inputs": lambda: upkeep.inputs(0),
     "half_canceled": lambda: upkeep.half_canceled(60.0),
-    "cancel_lane": lambda: control.cancel_lane(1, BATCH, BATCH + 2_000, None),
+    "cancel_lane": lambda: cancel.cancel_lane(1, BATCH, BATCH + 2_000, None),
 }
 # What a client runs on connections whose planner is free.
 CLIENTS: dict[str, Callable[[], Statement[Any]]] = {
-    "cancel_range": lambda: control.cancel_range(BATCH, 2 * BATCH - 1, None),
-    "cancel_finished_range": lambda: control.cancel_range(BATCH, BATCH, None),
+    "cancel_range": lambda: cancel.cancel_range(BATCH, 2 * BATCH - 1, None),
+    "cancel_finished_range": lambda: cancel.cancel_range(BATCH, BATCH, None),
     "outcomes_within": lambda: outcomes.outcomes_within([(9 * BATCH, 10 * BATCH - 1)], 1_000),
     "outcomes_of": lambda: outcomes.outcomes_of(IDS),
 }

@@ -10,7 +10,7 @@ import pytest
 from goque.model.eligibility import Eligibility
 from goque.model.states import MAX_HANDBACKS, MAX_LOSSES, RunOutcome, Status
 from goque.postgres.database import Database
-from goque.queries import claim, control, finish, upkeep, workers
+from goque.queries import cancel, claim, pause, reports, retry, upkeep, workers
 from tests.rig import BATCH, Rig, Worker
 
 CANCELED, DONE, ERROR, NEW, PENDING = Status.CANCELED, Status.DONE, Status.ERROR, Status.NEW, Status.PENDING
@@ -70,15 +70,15 @@ class TestClaim:
     def test_takes_nothing_of_a_paused_batch_or_queue(self, rig: Rig, lane: int, worker: Worker) -> None:
         rig.batch(1)
         rig.tasks(lane, 1)
-        for pause, resume in (
-            (control.pause_batch(BATCH, True), control.pause_batch(BATCH, False)),
-            (control.pause_queues(["default"], True), control.pause_queues(["default"], False)),
-            (control.pause_queues(["*"], True), control.resume_everything()),
+        for paused, resumed in (
+            (pause.pause_batch(BATCH, True), pause.pause_batch(BATCH, False)),
+            (pause.pause_queues(["default"], True), pause.pause_queues(["default"], False)),
+            (pause.pause_queues(["*"], True), pause.resume_everything()),
         ):
-            rig.database.run(pause)
+            rig.database.run(paused)
             assert worker.claim(lane) == []
             assert rig.database.all(claim.live_lanes(Eligibility(python="3.11"))) == []
-            rig.database.run(resume)
+            rig.database.run(resumed)
             [task] = worker.claim(lane)
             worker.hand_back(task)
 
@@ -192,7 +192,7 @@ class TestEnding:
         [id] = rig.tasks(lane, 1)
         for _ in range(2 * MAX_HANDBACKS):
             [task] = worker.claim(lane)
-            worker.connection.run(finish.report(worker.id, [finish.Report(task.id, task.run, checkpoint=b"here")]))
+            worker.connection.run(reports.report(worker.id, [reports.Report(task.id, task.run, checkpoint=b"here")]))
             assert worker.stop(task) == {id: NEW}
         assert task.checkpoint == b"here"
 
@@ -250,7 +250,7 @@ class TestCancelAndSettle:
         [task] = worker.claim(lane)
         worker.start(task)
         rig.cancel(id)
-        assert rig.retry(id) == {id: control.Skip.STOPPING}
+        assert rig.retry(id) == {id: retry.Skip.STOPPING}
         assert worker.settle(task) == [id]
         assert worker.settle(task) == []
         assert rig.runs(id) == [(1, "canceled", "canceled")]
@@ -279,7 +279,7 @@ class TestCancelAndSettle:
         ids = rig.tasks(lane, 3)
         rig.cancel(ids[0])
         assert rig.retry(ids[0], lane=rig.lane("new")) == {ids[0]: None}
-        assert sorted(rig.database.all(control.cancel_lane(lane, ids[0], ids[-1], "over"))) == ids[1:]
+        assert sorted(rig.database.all(cancel.cancel_lane(lane, ids[0], ids[-1], "over"))) == ids[1:]
         assert rig.row(ids[0]).status == NEW
 
     def test_a_worker_sees_what_was_canceled_and_paused(self, rig: Rig, lane: int, worker: Worker) -> None:
@@ -290,7 +290,7 @@ class TestCancelAndSettle:
         assert rig.database.all(claim.watch_held(held, "*")) == []
         rig.cancel(canceled)
         assert rig.database.all(claim.watch_held(held, "*")) == [(canceled, True, False)]
-        rig.database.run(control.pause_batch(BATCH, True))
+        rig.database.run(pause.pause_batch(BATCH, True))
         found = sorted(rig.database.all(claim.watch_held(held, "*")))
         assert found == [(canceled, True, True), (paused, False, True)]
 
@@ -338,13 +338,13 @@ class TestRetry:
         worker.fail(*worker.claim(lane))
         rig.promote()
         [task] = worker.claim(lane)
-        assert rig.retry(id) == {id: control.Skip.STOPPING}
+        assert rig.retry(id) == {id: retry.Skip.STOPPING}
         assert worker.succeed(task) == [id]
 
     def test_an_external_id_that_another_has_taken_is_not_taken_back(self, rig: Rig, lane: int, worker: Worker) -> None:
         first, second = rig.tasks(lane, 2, external_id="order-1")
         rig.cancel(first, second)
-        assert rig.retry(first, second) == {first: None, second: control.Skip.DUPLICATE}
+        assert rig.retry(first, second) == {first: None, second: retry.Skip.DUPLICATE}
         assert [(row.external_id, row.task_id) for row in rig.ask("select * from goque.external_id")] == [
             ("order-1", first)
         ]
@@ -541,7 +541,7 @@ class TestSweeper:
         rig.batch(4)
         ids = rig.tasks(lane, 4)
         worker.succeed(*worker.claim(lane, 1))
-        rig.database.run(control.close_lanes(BATCH, "no more"))
+        rig.database.run(cancel.close_lanes(BATCH, "no more"))
         Sweeper(rig.database, patience=3600).run_once()
         assert rig.row(ids[1]).status == NEW
         assert worker.claim(lane) == []

@@ -251,7 +251,7 @@ def test_nothing_is_pickled_and_no_key_is_needed(dsn: str, monkeypatch: pytest.M
     monkeypatch.delenv("GOQUE_SECRET", raising=False)
     moment = datetime.fromisoformat("2026-11-24T03:00:00+01:00")
     with Queue(dsn, owner="tester") as queue:
-        queue._core.database.run(goque.queries.enqueue.set_setting("signed", {"since": "7f3a"}))
+        queue._core.database.run(goque.queries.settings.set_setting("signed", {"since": "7f3a"}))
         task = queue.enqueue("echo", {"at": moment}, delay="1h")
     with psycopg.connect(dsn) as connection:
         row = connection.execute(

@@ -334,7 +334,7 @@ class TestCompleter:
         [held] = post.claim()
         held.new_checkpoint = b"half way"
         held.progress = {"done": float("nan"), "total": 2.0, "note": "a NUL \0 and \ud800"}
-        post.writing.breaks = {"finish.report": "before"}
+        post.writing.breaks = {"reports.report": "before"}
         post.write(DatabaseUnavailable, None)
         [row] = rig.ask("select * from goque.task")
         assert row.checkpoint is not None

@@ -8,7 +8,7 @@ import pytest
 
 from goque.app.reasons import unserved
 from goque.model.eligibility import missing
-from goque.queries.looking_after import LaneNeeds, LivingWorker
+from goque.queries.eligibility import LaneNeeds, LivingWorker
 
 
 def worker(**given: Any) -> LivingWorker:

@@ -6,7 +6,7 @@ import pytest
 
 from goque.payload.envelope import Purpose, context_of, seal
 from goque.payload.keys import KeyRing
-from goque.queries.claim import LaneRow
+from goque.queries.programs import LaneRow
 from goque.worker import programs
 from goque.worker.programs import Programs
 

@@ -1,15 +1,12 @@
-"""What people do to tasks: cancel, retry, pause, resume. Not for: what workers do (``claim``, ``finish``).
-
-Bulk verbs work in small steps. Each step takes the next rows by id, skips those that somebody else has locked and says
-how far it came, so that no statement holds more than a few thousand locks.
-"""
+"""Running again what has failed, or what is done. Not for: attempts that a worker makes by itself (``finish``)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from goque.model.states import UNFINISHED, RunOutcome, Status
+from goque.model.states import RunOutcome, Status
+from goque.queries.cancel import STEP, in_range
 from goque.queries.moments import ready_now
 from goque.queries.tally import counted
 from goque.sql import (
@@ -19,16 +16,11 @@ from goque.sql import (
     SMALLINT,
     TEXT,
     Bind,
-    Condition,
-    Cte,
     Query,
     Statement,
-    any_of,
     array,
     case,
     coalesce,
-    delete,
-    excluded,
     exists,
     greatest,
     insert,
@@ -42,134 +34,8 @@ from goque.sql import (
     unnest,
     update,
 )
-from goque.sql.tables import BATCH, EXTERNAL_ID, LANE, QUEUE, RUN, TASK
+from goque.sql.tables import BATCH, EXTERNAL_ID, LANE, RUN, TASK
 from goque.sql.types import BYTEA, DOUBLE, TIMESTAMPTZ
-
-STEP = 2_000
-"""Rows per step."""
-
-_UNFINISHED = [lit(status) for status in sorted(UNFINISHED)]
-
-
-def _in_range() -> Condition:
-    return (TASK.id >= Bind("first", BIGINT)) & (TASK.id <= Bind("last", BIGINT))
-
-
-def _canceled(picked: Cte) -> Query[Any]:
-    """Cancel the picked rows. Worker, run and a negative seq stay: the code may still run, and must be stopped."""
-    canceled = (
-        update(TASK)
-        .set(TASK.status, lit(Status.CANCELED))
-        .set(TASK.seq, case((TASK.seq < lit(0), TASK.seq), else_=null(BIGINT)))
-        .set(TASK.run_at, None)
-        .set(TASK.finished_at, now())
-        .set(TASK.reason, Bind("reason", TEXT, nullable=True))
-        .from_(picked)
-        .where(TASK.id == picked.id)
-        .returning(TASK.id, TASK.lane_id, picked.before, TASK.status.as_("after"), TASK.external_id)
-        .cte("canceled")
-    )
-    counts = counted(canceled, before=canceled.before, after=canceled.after)
-    freed = (
-        delete(EXTERNAL_ID)
-        .using(canceled)
-        .where(EXTERNAL_ID.task_id == canceled.id, canceled.external_id.is_not_null())
-        .returning(EXTERNAL_ID.task_id)
-        .cte("freed")
-    )
-    return select(canceled.id).with_(picked, canceled, counts, freed).from_(canceled)
-
-
-@template(read=scalar)
-def _cancel_range() -> Query[Any]:
-    picked = (
-        select(TASK.id, TASK.status.as_("before"))
-        .from_(TASK)
-        .where(_in_range(), TASK.status.in_(_UNFINISHED))
-        .order_by(TASK.id)
-        .limit(Bind("limit", INTEGER))
-        .for_update(skip_locked=True)
-        .cte("picked", materialized=True)
-    )
-    return _canceled(picked)
-
-
-def cancel_range(first: int, last: int, reason: str | None, limit: int = STEP) -> Statement[int]:
-    """Cancel the next unfinished tasks of a range of ids. Gives the ids that it canceled."""
-    return _cancel_range.bind(first=first, last=last, reason=reason, limit=limit)
-
-
-@template(read=scalar)
-def _cancel_lane() -> Query[Any]:
-    picked = (
-        select(TASK.id, TASK.status.as_("before"))
-        .from_(TASK)
-        .where(_in_range(), TASK.lane_id == Bind("lane", BIGINT), TASK.status.in_(_UNFINISHED))
-        .order_by(TASK.id)
-        .for_update(skip_locked=True)
-        .cte("picked", materialized=True)
-    )
-    return _canceled(picked)
-
-
-def cancel_lane(lane: int, first: int, last: int, reason: str | None) -> Statement[int]:
-    """Cancel the unfinished tasks of a range of ids that are still in this lane, which a retry makes them leave."""
-    return _cancel_lane.bind(lane=lane, first=first, last=last, reason=reason)
-
-
-@template(read=scalar)
-def _unfinished_in() -> Query[Any]:
-    return select(TASK.id).from_(TASK).where(_in_range(), TASK.status.in_(_UNFINISHED)).order_by(TASK.id).limit(1)
-
-
-def unfinished_in(first: int, last: int) -> Statement[int]:
-    """An unfinished task of a range of ids, if there is one."""
-    return _unfinished_in.bind(first=first, last=last)
-
-
-@template(read=scalar)
-def _cancel_tasks() -> Query[Any]:
-    wanted = unnest("wanted", id=Bind("ids", array(BIGINT)))
-    row = (
-        select(TASK.id, TASK.status.as_("before"))
-        .from_(TASK)
-        .where(TASK.id == wanted.id, TASK.status.in_(_UNFINISHED))
-        .for_update()
-        .sub("row")
-    )
-    picked = select(row.id, row.before).from_(wanted).cross_join_lateral(row).cte("picked", materialized=True)
-    return _canceled(picked)
-
-
-def cancel_tasks(ids: Sequence[int], reason: str | None) -> Statement[int]:
-    """Cancel these tasks as far as they are not final. Gives the ids that it canceled."""
-    return _cancel_tasks.bind(ids=sorted(ids), reason=reason)
-
-
-@template(read=scalar)
-def _close_lanes() -> Query[Any]:
-    lanes = (
-        update(LANE)
-        .set(LANE.canceled_at, now())
-        .where(LANE.batch_id == Bind("batch", BIGINT), LANE.canceled_at.is_null())
-        .returning(LANE.id)
-        .cte("lanes")
-    )
-    batch = (
-        update(BATCH)
-        .set(BATCH.canceled_at, now())
-        .set(BATCH.changed_at, now())
-        .set(BATCH.cancel_reason, Bind("reason", TEXT, nullable=True))
-        .where(BATCH.id == Bind("batch", BIGINT))
-        .returning(BATCH.id)
-        .cte("batch_row")
-    )
-    return select(lanes.id).with_(lanes, batch).from_(lanes)
-
-
-def close_lanes(batch: int, reason: str | None) -> Statement[int]:
-    """Stop all claims of a batch at once; its rows are canceled after this, step by step."""
-    return _close_lanes.bind(batch=batch, reason=reason)
 
 
 class Retried(NamedTuple):
@@ -349,12 +215,12 @@ def retry(
 
 
 @template(read=scalar)
-def _failed_ids() -> Query[Any]:
+def _retryable() -> Query[Any]:
     return (
         select(TASK.id)
         .from_(TASK)
         .where(
-            _in_range(),
+            in_range(),
             TASK.status.in_([lit(Status.ATTEMPTS_LEFT), lit(Status.CANCELED), lit(Status.ERROR)])
             | ((TASK.status == lit(Status.DONE)) & Bind("force", BOOLEAN)),
         )
@@ -365,7 +231,7 @@ def _failed_ids() -> Query[Any]:
 
 def retryable(first: int, last: int, *, force: bool, limit: int = STEP) -> Statement[int]:
     """The next tasks of a range of ids that a retry would touch."""
-    return _failed_ids.bind(first=first, last=last, force=force, limit=limit)
+    return _retryable.bind(first=first, last=last, force=force, limit=limit)
 
 
 @template(read=scalar)
@@ -383,69 +249,3 @@ def _reopen_batch() -> Query[Any]:
 def reopen_batch(batch: int) -> Statement[int]:
     """A retry takes back the cancel of a whole batch; its closed lanes stay closed, so it needs a new one."""
     return _reopen_batch.bind(batch=batch)
-
-
-@template(read=scalar)
-def _pause_batch() -> Query[Any]:
-    lanes = (
-        update(LANE)
-        .set(LANE.paused, Bind("paused", BOOLEAN))
-        .where(LANE.batch_id == Bind("batch", BIGINT))
-        .returning(LANE.id)
-        .cte("lanes")
-    )
-    return (
-        update(BATCH)
-        .set(BATCH.paused, Bind("paused", BOOLEAN))
-        .where(BATCH.id == Bind("batch", BIGINT))
-        .returning(BATCH.id)
-        .with_(lanes)
-    )
-
-
-def pause_batch(batch: int, paused: bool) -> Statement[int]:
-    """Let no task of a batch be claimed, or let them be claimed again."""
-    return _pause_batch.bind(batch=batch, paused=paused)
-
-
-@template(read=scalar)
-def _pause_queues() -> Query[Any]:
-    wanted = unnest("wanted", name=Bind("names", array(TEXT)))
-    return (
-        insert(QUEUE)
-        .columns(QUEUE.name, QUEUE.paused)
-        .select(select(wanted.name, Bind("paused", BOOLEAN).as_("paused")).from_(wanted))
-        .on_conflict(QUEUE.name)
-        .do_update(QUEUE.paused.to(excluded(QUEUE).paused))
-        .returning(QUEUE.name)
-    )
-
-
-def pause_queues(names: Sequence[str], paused: bool) -> Statement[str]:
-    """Let no task of these queues be claimed, or let them be claimed again."""
-    return _pause_queues.bind(names=sorted(set(names)), paused=paused)
-
-
-@template(read=scalar)
-def _resume_everything() -> Query[Any]:
-    return update(QUEUE).set(QUEUE.paused, lit(False)).where(QUEUE.paused).returning(QUEUE.name)
-
-
-def resume_everything() -> Statement[str]:
-    """Take back the pause of every queue."""
-    return _resume_everything.bind()
-
-
-@template(read=scalar)
-def _resume_lanes() -> Query[Any]:
-    return (
-        update(LANE)
-        .set(LANE.last_used_at, now())
-        .where(LANE.id == any_of(Bind("lanes", array(BIGINT))))
-        .returning(LANE.id)
-    )
-
-
-def touch_lanes(lanes: Sequence[int]) -> Statement[int]:
-    """These lanes are in use."""
-    return _resume_lanes.bind(lanes=list(lanes))

@@ -1,0 +1,224 @@
+"""Work that is given a second time: names of batches, digests of items, external ids. Not for: comparing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from goque.model.states import Status
+from goque.queries.statuses import FINAL
+from goque.queries.tally import counted
+from goque.sql import (
+    BIGINT,
+    BYTEA,
+    TEXT,
+    Bind,
+    Query,
+    Statement,
+    array,
+    delete,
+    function,
+    insert,
+    lit,
+    now,
+    present,
+    scalar,
+    select,
+    template,
+    unnest,
+    update,
+)
+from goque.sql.tables import BATCH, BATCH_ITEMS, DEPENDENCY, EXTERNAL_ID, TASK
+
+
+@template(read=scalar)
+def _add_sameness() -> Query[Any]:
+    added = function("array_append", array(TEXT), BATCH.sameness, Bind("key", TEXT))
+    return (
+        update(BATCH)
+        .set(BATCH.sameness, added)
+        .set(BATCH.changed_at, now())
+        .where(BATCH.id == Bind("id", BIGINT))
+        .returning(BATCH.id)
+    )
+
+
+def add_sameness(id: int, key: str) -> Statement[int]:
+    """One more function that counts as the same for this batch."""
+    return _add_sameness.bind(id=id, key=key)
+
+
+@template(read=scalar)
+def _supersede() -> Query[Any]:
+    return update(BATCH).set(BATCH.superseded_at, now()).where(BATCH.id == Bind("id", BIGINT)).returning(BATCH.id)
+
+
+def supersede(id: int) -> Statement[int]:
+    """Another batch takes over its name; this one is still there by id."""
+    return _supersede.bind(id=id)
+
+
+@template(read=scalar)
+def _item_digests() -> Query[Any]:
+    return (
+        insert(BATCH_ITEMS)
+        .set(BATCH_ITEMS.batch_id, Bind("id", BIGINT))
+        .set(BATCH_ITEMS.first, Bind("first", BIGINT))
+        .set(BATCH_ITEMS.digests, Bind("digests", BYTEA))
+        .returning(BATCH_ITEMS.first)
+    )
+
+
+def item_digests(id: int, first: int, digests: bytes) -> Statement[int]:
+    """Keep the digests of a piece of a named batch's items."""
+    return _item_digests.bind(id=id, first=first, digests=digests)
+
+
+@template(read=scalar)
+def _take_external_id() -> Query[Any]:
+    return (
+        insert(EXTERNAL_ID)
+        .columns(EXTERNAL_ID.type, EXTERNAL_ID.external_id, EXTERNAL_ID.task_id)
+        .values(Bind("type", TEXT), Bind("external_id", TEXT), Bind("task", BIGINT))
+        .on_conflict(EXTERNAL_ID.type, EXTERNAL_ID.external_id)
+        .do_nothing()
+        .returning(EXTERNAL_ID.task_id)
+    )
+
+
+def take_external_id(type: str, external_id: str, task: int) -> Statement[int]:
+    """Take an external id for a task. No row when another has it."""
+    return _take_external_id.bind(type=type, external_id=external_id, task=task)
+
+
+@template(read=scalar)
+def _holder() -> Query[Any]:
+    return (
+        select(EXTERNAL_ID.task_id)
+        .from_(EXTERNAL_ID)
+        .where(EXTERNAL_ID.type == Bind("type", TEXT), EXTERNAL_ID.external_id == Bind("external_id", TEXT))
+    )
+
+
+def holder(type: str, external_id: str) -> Statement[int]:
+    """The task that has an external id."""
+    return _holder.bind(type=type, external_id=external_id)
+
+
+@template(read=scalar)
+def _take_external_ids() -> Query[Any]:
+    wanted = (
+        select(Bind("type", TEXT).as_("type"), present(TASK.external_id).as_("external_id"), TASK.id)
+        .from_(TASK)
+        .where(TASK.id >= Bind("first", BIGINT), TASK.id <= Bind("last", BIGINT), TASK.external_id.is_not_null())
+        # Sorted, so that two maps with the same ids wait for each other rather than deadlock.
+        .order_by(TASK.external_id, TASK.id)
+    )
+    return (
+        insert(EXTERNAL_ID)
+        .columns(EXTERNAL_ID.type, EXTERNAL_ID.external_id, EXTERNAL_ID.task_id)
+        .select(wanted)
+        .on_conflict(EXTERNAL_ID.type, EXTERNAL_ID.external_id)
+        .do_nothing()
+        .returning(EXTERNAL_ID.task_id)
+    )
+
+
+def take_external_ids(type: str, first: int, last: int) -> Statement[int]:
+    """Take the external ids of the tasks of a range. Gives those that got theirs."""
+    return _take_external_ids.bind(type=type, first=first, last=last)
+
+
+@template(read=tuple)
+def _follow() -> Query[Any]:
+    in_range = (TASK.id >= Bind("first", BIGINT)) & (TASK.id <= Bind("last", BIGINT))
+    duplicate = (
+        select(TASK.id, TASK.status.as_("before"), EXTERNAL_ID.task_id)
+        .from_(TASK)
+        .join(
+            EXTERNAL_ID,
+            (EXTERNAL_ID.type == Bind("type", TEXT)) & (EXTERNAL_ID.external_id == present(TASK.external_id)),
+        )
+        .where(in_range, EXTERNAL_ID.task_id != TASK.id)
+        .cte("duplicate", materialized=True)
+    )
+    followers = (
+        update(TASK)
+        .set(TASK.status, lit(Status.PENDING))
+        .set(TASK.seq, None)
+        .set(TASK.run_at, None)
+        .set(TASK.args, None)
+        .set(TASK.same_as, duplicate.task_id)
+        .from_(duplicate)
+        .where(TASK.id == duplicate.id)
+        .returning(TASK.id, TASK.same_as, TASK.lane_id, duplicate.before, TASK.status.as_("after"))
+        .cte("followers")
+    )
+    edges = (
+        insert(DEPENDENCY)
+        .columns(DEPENDENCY.input_id, DEPENDENCY.dependant_id)
+        .select(select(present(followers.same_as).as_("input_id"), followers.id).from_(followers))
+        .returning(DEPENDENCY.input_id)
+        .cte("edges")
+    )
+    counts = counted(followers, before=followers.before, after=followers.after)
+    return select(followers.id, followers.same_as).with_(duplicate, followers, edges, counts).from_(followers)
+
+
+def follow(type: str, first: int, last: int) -> Statement[tuple[int, int]]:
+    """Let the tasks of a range whose external id another task has share that one's outcome. Gives (task, other)."""
+    return _follow.bind(type=type, first=first, last=last)
+
+
+@template(read=scalar)
+def _share() -> Query[Any]:
+    inputs = unnest("inputs", id=Bind("ids", array(BIGINT)))
+    edge = (
+        select(DEPENDENCY.input_id, DEPENDENCY.dependant_id, TASK.status.as_("after"))
+        .from_(inputs)
+        .join(DEPENDENCY, DEPENDENCY.input_id == inputs.id)
+        .join(TASK, TASK.id == inputs.id)
+        .where(TASK.status.in_(FINAL))
+        .cte("edge", materialized=True)
+    )
+    follower = TASK.as_("follower")
+    row = (
+        select(follower.id, follower.lane_id, follower.status.as_("before"))
+        .from_(follower)
+        .where(follower.id == edge.dependant_id)
+        .for_update(skip_locked=True)
+        .sub("row")
+    )
+    locked = (
+        select(row.id, row.lane_id, row.before, edge.input_id, edge.after)
+        .from_(edge)
+        .cross_join_lateral(row)
+        .cte("locked", materialized=True)
+    )
+    # An edge goes with its follower or stays: one that is skipped here is found by the sweeper.
+    cut = (
+        delete(DEPENDENCY)
+        .using(locked)
+        .where(DEPENDENCY.input_id == locked.input_id, DEPENDENCY.dependant_id == locked.id)
+        .returning(DEPENDENCY.dependant_id)
+        .cte("cut")
+    )
+    released = (
+        update(TASK)
+        .set(TASK.status, locked.after)
+        .set(TASK.finished_at, now())
+        .from_(locked)
+        .where(TASK.id == locked.id, locked.before == lit(Status.PENDING))
+        .returning(TASK.id, TASK.lane_id, locked.before, TASK.status.as_("after"))
+        .cte("released")
+    )
+    counts = counted(released, before=released.before, after=released.after)
+    return select(released.id).with_(edge, locked, cut, released, counts).from_(released)
+
+
+def share(inputs: Sequence[int]) -> Statement[int]:
+    """Give the outcome of these tasks to those that share it by their external id, as far as they are final.
+
+    Followers that somebody has locked are left for ``upkeep.inputs``: no completer waits for a person's transaction.
+    """
+    return _share.bind(ids=sorted(inputs))
