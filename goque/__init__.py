@@ -57,10 +57,10 @@ if TYPE_CHECKING:
     )
     from goque.model.retries import Exponential, Fibonacci, Fixed
     from goque.model.states import Status
-    from goque.worker.context import TaskContext
-    from goque.worker.context import current as context
-    from goque.worker.once import once
-    from goque.worker.registry import Registry, TaskOutcome
+    from goque.worker.task.context import TaskContext
+    from goque.worker.task.context import current as context
+    from goque.worker.task.once import once
+    from goque.worker.task.registry import Registry, TaskOutcome
 
 __all__ = [
     "AppUnusable",
@@ -139,7 +139,7 @@ _HOME = {
     "PythonMismatch": "goque.errors",
     "Queue": "goque.app.queue",
     "ReadOnly": "goque.errors",
-    "Registry": "goque.worker.registry",
+    "Registry": "goque.worker.task.registry",
     "ResultExpired": "goque.errors",
     "ResultTooLarge": "goque.errors",
     "ResultUnavailable": "goque.errors",
@@ -150,16 +150,16 @@ _HOME = {
     "Status": "goque.model.states",
     "Task": "goque.app.task",
     "TaskCanceled": "goque.errors",
-    "TaskContext": "goque.worker.context",
+    "TaskContext": "goque.worker.task.context",
     "TaskFailed": "goque.errors",
-    "TaskOutcome": "goque.worker.registry",
+    "TaskOutcome": "goque.worker.task.registry",
     "UnknownOption": "goque.errors",
     "WaitingInsideTask": "goque.errors",
     "as_completed": "goque.app.together",
-    "context": "goque.worker.context",
+    "context": "goque.worker.task.context",
     "gather": "goque.app.together",
     "grid": "goque.client.items",
-    "once": "goque.worker.once",
+    "once": "goque.worker.task.once",
     "wait": "goque.app.together",
 }
 _CALLED_THERE = {"context": "current"}

@@ -9,8 +9,8 @@ from goque.errors import AppUnusable
 from goque.model.manifest import App
 from goque.postgres.verbs import Verbs
 from goque.queries import types
-from goque.worker.apps import described, packed
-from goque.worker.registry import Registry
+from goque.worker.child.apps import described, packed
+from goque.worker.task.registry import Registry
 
 
 def gathered(given: Iterable[Registry | str]) -> list[App]:

@@ -32,7 +32,7 @@ from goque.postgres.database import Database
 from goque.queries import lanes
 from goque.queries.settings import set_setting, setting
 from goque.settings import Settings, usable_cores
-from goque.worker.registry import Registry
+from goque.worker.task.registry import Registry
 
 log = logging.getLogger("goque")
 
@@ -164,7 +164,7 @@ def refuse_waiting_inside() -> None:
     Raises:
         WaitingInsideTask: this code runs as a task.
     """
-    from goque.worker import context
+    from goque.worker.task import context
 
     if context.attempt_here() is not None:
         raise WaitingInsideTask(

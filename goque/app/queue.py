@@ -31,7 +31,7 @@ from goque.queries.enqueue import Single
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
 from goque.settings import read
-from goque.worker.registry import Registry
+from goque.worker.task.registry import Registry
 
 Func: TypeAlias = Callable[..., Any]
 Shared: TypeAlias = Mapping[str, Any] | None

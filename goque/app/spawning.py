@@ -15,7 +15,7 @@ from goque.payload.keys import KeyRing
 from goque.postgres.verbs import Verbs
 from goque.queries.enqueue import Single
 from goque.queries.programs import LaneRow
-from goque.worker.jobs import Submission
+from goque.worker.channel.jobs import Submission
 
 MOST_KEPT = 100
 """Owners, or directories, whose functions and lanes are remembered."""

@@ -15,7 +15,7 @@ from goque.cli.connecting import add_place, settings_of
 from goque.errors import AppUnusable, InvalidInput
 from goque.model.durations import in_words, seconds
 from goque.settings import seconds_left, usable_cores
-from goque.worker.apps import checked
+from goque.worker.child.apps import checked
 from goque.worker.crew import WorkerConfig
 
 SIZES = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12}

@@ -16,11 +16,12 @@ from time import monotonic
 from typing import TextIO
 
 from goque.model.outcomes import Outcome
-from goque.worker import capture, context, protocol, submissions
-from goque.worker.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Returned, Submitted, Why
-from goque.worker.lines import failed, stopped
-from goque.worker.measures import Usage
-from goque.worker.runner import LoadedProgram, LoopRunner, Message, Runner
+from goque.worker.channel import capture, protocol, submissions
+from goque.worker.channel.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Returned, Submitted, Why
+from goque.worker.channel.measures import Usage
+from goque.worker.child.runner import LoadedProgram, LoopRunner, Message, Runner
+from goque.worker.pool.lines import failed, stopped
+from goque.worker.task import context
 
 
 class Here:

@@ -18,7 +18,7 @@ from goque.queries import testing, upkeep, workers
 from goque.queries.claim import Listed
 from goque.queries.programs import programs as programs_of
 from goque.testing.here import Here
-from goque.worker import crew, once
+from goque.worker import crew
 from goque.worker.claimer import Claimer
 from goque.worker.completer import Completer
 from goque.worker.crew import WorkerConfig
@@ -26,8 +26,9 @@ from goque.worker.desk import Desk, Me
 from goque.worker.dispatcher import Dispatcher
 from goque.worker.ledger import Ledger
 from goque.worker.programs import Programs
-from goque.worker.registry import Registry
 from goque.worker.roster import Ask, Roster
+from goque.worker.task import once
+from goque.worker.task.registry import Registry
 
 MOST = 10_000
 """Runs after which a queue that does not come to rest is taken to be one that never will."""

@@ -23,8 +23,8 @@ from goque.queries.enqueue import Single
 from goque.queries.moments import Word, channel
 from goque.sql import Statement
 from goque.worker.attendant import Attendant
+from goque.worker.channel.jobs import Why
 from goque.worker.desk import WORTH_WRITING, Desk, Ended, Held, Me
-from goque.worker.jobs import Why
 from goque.worker.ledger import Ledger, News
 from goque.worker.roster import Roster
 

@@ -24,14 +24,14 @@ from goque.queries.programs import LaneRow
 from goque.queries.programs import programs as programs_of
 from goque.sql import Statement
 from goque.version import VERSION
+from goque.worker.channel.jobs import MIB, PoolKind, Submission
 from goque.worker.claimer import LONGEST_LOOK, Claimer
 from goque.worker.completer import Completer
 from goque.worker.desk import Desk, Me
 from goque.worker.dispatcher import Dispatcher
 from goque.worker.heartbeat import Heartbeat
-from goque.worker.jobs import MIB, PoolKind, Submission
 from goque.worker.ledger import Ledger
-from goque.worker.pool import Pool
+from goque.worker.pool.pool import Pool
 from goque.worker.programs import Programs
 from goque.worker.roster import Roster
 

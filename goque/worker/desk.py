@@ -18,7 +18,7 @@ from typing import Any
 from goque.model.eligibility import Eligibility
 from goque.model.outcomes import Outcome
 from goque.queries.enqueue import Single
-from goque.worker.jobs import Submission
+from goque.worker.channel.jobs import Submission
 
 LOW = 64
 """With fewer tasks ready than this, the claimer is told that there is room."""

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from goque.model.outcomes import Outcome
 from goque.service import Service
+from goque.worker.channel.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Returned, Submitted, Why
 from goque.worker.desk import Desk, Ended, Held, Me
-from goque.worker.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Returned, Submitted, Why
 from goque.worker.ledger import Ledger
 from goque.worker.programs import Programs
 from goque.worker.roster import PATIENCE_S, Roster

@@ -12,8 +12,8 @@ from goque.model.manifest import App
 from goque.payload.envelope import Opener, Purpose, context_of, item_context
 from goque.payload.keys import KeyRing
 from goque.queries.programs import LaneRow
+from goque.worker.channel.jobs import Job, Program
 from goque.worker.desk import Held
-from goque.worker.jobs import Job, Program
 
 MOST_LANES = 20_000
 """Lanes kept; then those that nothing is held of are forgotten."""

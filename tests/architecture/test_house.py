@@ -18,7 +18,7 @@ THREADS = {
     "goque/cli/changing.py",  # a bulk verb under a progress line
     "goque/client/callbacks.py",  # add_done_callback
     "goque/client/waker.py",  # the trailing edge of a debounced notification
-    "goque/worker/threads.py",  # the slots of a thread child, and its loop
+    "goque/worker/child/threads.py",  # the slots of a thread child, and its loop
 }
 # What users decide is read in settings; these read what belongs to others, or hand the environment on.
 ENVIRONMENT = {
@@ -27,10 +27,11 @@ ENVIRONMENT = {
     "goque/postgres/connections.py",  # libpq's own variables, to be respected
     "goque/postgres/embedded.py",  # is this a batch job
     "goque/postgres/postmaster.py",  # handed on to the server, filtered
-    "goque/worker/hatchery.py",  # handed on to children, without secrets
-    "goque/worker/nursery.py",  # the same, on the other side
-    "goque/worker/child.py",  # set for a slot
-    "goque/worker/runner.py",  # set for a program
+    "goque/worker/channel/environment.py",  # handed on to children, without secrets
+    "goque/worker/pool/hatchery.py",  # told to the nursery, which puts it back
+    "goque/worker/child/nursery.py",  # the same, on the other side
+    "goque/worker/child/serving.py",  # set for a slot
+    "goque/worker/child/runner.py",  # set for a program
     "goque/cli/commands.py",  # the terminal, and the warning about a password in argv
     "goque/cli/connecting.py",
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import pickle
+import pickletools
 
 import pytest
 
@@ -12,6 +14,12 @@ from goque.errors import GoqueError
 from tests.architecture.sources import ROOT
 
 TREE = ast.parse((ROOT / "goque" / "__init__.py").read_text())
+
+
+def address(thing: object) -> str:
+    """Where a pickle says that it is."""
+    module, name = [one for _, one, _ in pickletools.genops(pickle.dumps(thing, 4)) if isinstance(one, str)]
+    return f"{module}.{name}"
 
 
 @pytest.mark.parametrize("name", goque.__all__)
@@ -35,6 +43,25 @@ def test_type_checkers_see_the_same_names_in_the_same_places() -> None:
                     seen[alias.asname or alias.name] = (statement.module, alias.name)
     lazy = {name: (home, goque._CALLED_THERE.get(name, name)) for name, home in goque._HOME.items()}
     assert seen == lazy
+
+
+def test_what_tasks_carry_has_an_address_that_stays() -> None:
+    """A stored function names what it uses by these; a worker of a later version must find it there."""
+    inside = {
+        "context": "goque.worker.task.context.current",
+        "TaskContext": "goque.worker.task.context.TaskContext",
+        "once": "goque.worker.task.once.once",
+        "Registry": "goque.worker.task.registry.Registry",
+        "TaskOutcome": "goque.worker.task.registry.TaskOutcome",
+        "Exponential": "goque.model.retries.Exponential",
+        "Fibonacci": "goque.model.retries.Fibonacci",
+        "Fixed": "goque.model.retries.Fixed",
+        "Status": "goque.model.states.Status",
+    }
+    errors = [name for name, home in goque._HOME.items() if home == "goque.errors"]
+    stay = inside | {name: f"goque.errors.{name}" for name in errors}
+    assert len(errors) > 20
+    assert {name: address(getattr(goque, name)) for name in stay} == stay
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from goque.model.outcomes import Outcome
 from goque.payload import codec, functions
-from goque.worker.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Returned
-from goque.worker.pool import Pool
+from goque.worker.channel.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Returned
+from goque.worker.pool.pool import Pool
 
 PATIENCE = 30.0
 _keys = itertools.count()

@@ -13,8 +13,8 @@ import time
 from typing import Any
 
 from goque.errors import Cancel, GiveUp, RetryAfter, Snooze
-from goque.worker.context import current
-from goque.worker.once import once
+from goque.worker.task.context import current
+from goque.worker.task.once import once
 
 
 def double(x: int) -> int:

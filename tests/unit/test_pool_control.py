@@ -18,9 +18,9 @@ import pytest
 from pool_driver import alive, driven, job, program, wait_for, written
 
 from goque.errors import InvalidInput
-from goque.worker.context import current
-from goque.worker.jobs import Finished, Returned
-from goque.worker.pool import Pool
+from goque.worker.channel.jobs import Finished, Returned
+from goque.worker.pool.pool import Pool
+from goque.worker.task.context import current
 
 
 @pytest.mark.parametrize("spin", [tasks.spin_in_c, tasks.spin_in_python])
@@ -83,7 +83,7 @@ def test_children_end_when_main_is_killed_in_the_middle_of_a_c_loop(tmp_path: Pa
         f"sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}\n"
         "import pool_tasks as tasks\n"
         "from pool_driver import job, program\n"
-        "from goque.worker.pool import Pool\n"
+        "from goque.worker.pool.pool import Pool\n"
         "pool = Pool(2)\n"
         "pool.start()\n"
         f"pool.send(0, program(tasks.spin_in_c), [job(1, {str(tmp_path / 'c')!r})])\n"

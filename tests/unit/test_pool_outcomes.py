@@ -12,7 +12,7 @@ import pytest
 from pool_driver import Driver, driven, job, program, written
 
 from goque.payload import codec
-from goque.worker import capture
+from goque.worker.channel import capture
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_a_function_whose_module_is_missing_is_unloadable(pool: Driver) -> None:
         def __reduce__(self) -> tuple[object, ...]:
             return (__import__, ("no_such_module_anywhere",))
 
-    from goque.worker.jobs import Program
+    from goque.worker.channel.jobs import Program
 
     pool.send(0, Program(key="missing", code=pickle.dumps(Missing())), [job(50, 1)])
     outcome = pool.outcome(50)

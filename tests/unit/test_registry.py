@@ -13,8 +13,8 @@ from goque import InvalidInput, NotFound, PayloadError, Registry, UnknownOption
 from goque.model.manifest import App, TaskType
 from goque.model.schedules import Schedule
 from goque.queries.claim import Listed
-from goque.worker.registry import TYPE_OPTIONS
 from goque.worker.roster import Roster
+from goque.worker.task.registry import TYPE_OPTIONS
 
 
 @dataclass

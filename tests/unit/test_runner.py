@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goque.worker import capture, protocol
-from goque.worker.jobs import Event, Job, Program
-from goque.worker.lines import Line
-from goque.worker.once import close_all, once
-from goque.worker.protocol import REPLY, Malformed
-from goque.worker.stamps import create
+from goque.worker.channel import capture, protocol
+from goque.worker.channel.jobs import Event, Job, Program
+from goque.worker.channel.protocol import REPLY, Malformed
+from goque.worker.channel.stamps import create
+from goque.worker.pool.lines import Line
+from goque.worker.task.once import close_all, once
 
 
 def line_with_one_job() -> tuple[Line, int]:

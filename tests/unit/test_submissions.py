@@ -11,9 +11,9 @@ from pool_driver import driven, job, program
 
 import goque
 from goque.payload import codec, functions
-from goque.worker import submissions
-from goque.worker.jobs import Submission, Submitted
-from goque.worker.protocol import Malformed
+from goque.worker.channel import submissions
+from goque.worker.channel.jobs import Submission, Submitted
+from goque.worker.channel.protocol import Malformed
 
 LIMIT = 1 << 20
 

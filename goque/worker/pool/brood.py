@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from goque.worker.children import Child, bury, make_child
-from goque.worker.hatchery import Death, Hatchery, NotBorn, NurseryLost
-from goque.worker.jobs import Event, PoolKind, Returned
-from goque.worker.lines import Line
-from goque.worker.slots import Slot
+from goque.worker.channel.jobs import Event, PoolKind, Returned
+from goque.worker.pool.children import Child, bury, make_child
+from goque.worker.pool.hatchery import Death, Hatchery, NotBorn, NurseryLost
+from goque.worker.pool.lines import Line
+from goque.worker.pool.slots import Slot
 
 log = logging.getLogger("goque.worker")
 

@@ -17,8 +17,8 @@ from goque.errors import InvalidInput, PayloadTooLarge
 from goque.model.durations import seconds
 from goque.model.options import OPTION_NAMES, Options, Unset, word
 from goque.payload import codec
-from goque.worker.jobs import Submission
-from goque.worker.protocol import LONGEST_RARE, Malformed, storable
+from goque.worker.channel.jobs import Submission
+from goque.worker.channel.protocol import LONGEST_RARE, Malformed, storable
 
 MOST_CALLS = 10_000
 """Tasks that one run may ask for."""

@@ -6,12 +6,12 @@ import math
 import time
 from collections.abc import Callable
 
-from goque.worker import capture
-from goque.worker.brood import Brood
-from goque.worker.children import Child
-from goque.worker.jobs import Why
-from goque.worker.lines import Line
-from goque.worker.measures import resident
+from goque.worker.channel import capture
+from goque.worker.channel.jobs import Why
+from goque.worker.channel.measures import resident
+from goque.worker.pool.brood import Brood
+from goque.worker.pool.children import Child
+from goque.worker.pool.lines import Line
 
 INSPECTION = 0.25
 """Seconds between looks at the memory and logs of children that run something."""

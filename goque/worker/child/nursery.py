@@ -1,7 +1,7 @@
 """The nursery: a small single-threaded process that forks the children. Not for: running tasks, or deciding anything.
 
 Main has threads, and a fork of a threaded process is a lottery; so children are forked here. It is run as
-``python -m goque.worker.nursery DESCRIPTOR``. When main dies, kill -9 included, it kills all children and ends.
+``python -m goque.worker.child.nursery DESCRIPTOR``. When main dies, kill -9 included, it kills all children and ends.
 
 Requests on the socket: ``fork`` (with the child's descriptors), ``kill``. Answers: ``ready``, ``born``, ``dead``.
 """
@@ -18,8 +18,8 @@ import types
 from contextlib import suppress
 from typing import Any
 
-from goque.worker import child, threads  # noqa: F401 - forked children find their modules loaded
-from goque.worker.wire import receive, receive_descriptors, send
+from goque.worker.channel.wire import receive, receive_descriptors, send
+from goque.worker.child import serving, threads  # noqa: F401 - forked children find their modules loaded
 
 LOOK_AT_PARENT = 1.0
 """Seconds. A fork of main may hold the socket open after main has died, so its end is not the only sign."""
@@ -65,7 +65,7 @@ class Nursery:
                 _kill(request["kill"])
             return
         descriptors = receive_descriptors(self._link, request["count"])
-        rules = child.Rules(**request["fork"])
+        rules = serving.Rules(**request["fork"])
         try:
             pid = os.fork()
         except OSError as error:  # a limit on processes or memory
@@ -73,7 +73,7 @@ class Nursery:
             send(self._link, {"failed": str(error)})
         if pid == 0:
             self._link.close()
-            child.main(rules, descriptors, self._me)
+            serving.main(rules, descriptors, self._me)
         for descriptor in descriptors:
             os.close(descriptor)
         if pid < 0:

@@ -8,24 +8,16 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from goque.errors import GoqueError
-from goque.worker import wire
+from goque.worker.channel import wire
+from goque.worker.channel.environment import environment_of_children
 
 log = logging.getLogger("goque.worker")
 
 START_TIMEOUT = 60.0
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-SECRET_PREFIXES = ("GOQUE_", "PG")
-"""Variables that may hold an address, a password or a key; no child gets them."""
 
 
 class Death(NamedTuple):
@@ -64,7 +56,7 @@ class Hatchery:
         ours, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "goque.worker.nursery", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "goque.worker.child.nursery", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=output,
@@ -167,13 +159,3 @@ class Hatchery:
         if "dead" in message:
             self._deaths.append(Death(message["dead"], message["status"], message["cpu"], message["rss"]))
         return message
-
-
-def environment_of_children(threads: int | None) -> Mapping[str, str]:
-    """Our variables without secrets; ``threads`` is what numeric libraries may start, None leaves that to them."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(SECRET_PREFIXES)}
-    if threads is not None:
-        kept.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    # They must find goque wherever this process found it; the nursery puts the variable back for its children.
-    kept["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    return kept

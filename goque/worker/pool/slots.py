@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from goque.worker.jobs import Job, Program
-from goque.worker.lines import JOBS_PER_MESSAGE, Line
+from goque.worker.channel.jobs import Job, Program
+from goque.worker.pool.lines import JOBS_PER_MESSAGE, Line
 
 
 class Message(NamedTuple):

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from goque.model.outcomes import Outcome
 from goque.model.retries import DEFAULT
-from goque.worker import capture, stamps
-from goque.worker.hatchery import Death, Hatchery
-from goque.worker.jobs import Event, Finished, Job, PoolKind, Returned
-from goque.worker.lines import Line, stopped
-from goque.worker.protocol import CONTROL, Malformed
+from goque.worker.channel import capture, stamps
+from goque.worker.channel.jobs import Event, Finished, Job, PoolKind, Returned
+from goque.worker.channel.protocol import CONTROL, Malformed
+from goque.worker.pool.hatchery import Death, Hatchery
+from goque.worker.pool.lines import Line, stopped
 
 _DRAINS = 64
 """Rounds of reading what a dead child left; a copy of it that lives on may write for ever."""

@@ -13,8 +13,8 @@ import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from goque.worker import capture
-from goque.worker.jobs import Job, Program
+from goque.worker.channel import capture
+from goque.worker.channel.jobs import Job, Program
 
 TO_CHILD = struct.Struct("=IB")
 PROGRAM, JOBS = 1, 2

@@ -20,8 +20,8 @@ from goque.model.options import Duration, Options
 from goque.model.retries import RetryPolicy
 from goque.model.schedules import Schedule
 from goque.payload import fitting
-from goque.worker import context
-from goque.worker.context import TaskContext
+from goque.worker.task import context
+from goque.worker.task.context import TaskContext
 
 log = logging.getLogger("goque.worker")
 

@@ -16,8 +16,8 @@ from goque.errors import Cancel, GiveUp, PayloadError, PayloadTooLarge, ResultTo
 from goque.model import retries
 from goque.model.durations import seconds
 from goque.payload import codec, failures, functions
-from goque.worker.jobs import Job
-from goque.worker.protocol import DONE, FAILED, INTERRUPTED
+from goque.worker.channel.jobs import Job
+from goque.worker.channel.protocol import DONE, FAILED, INTERRUPTED
 
 log = logging.getLogger("goque.worker")
 
@@ -95,7 +95,7 @@ class LoadedProgram:
             return function
 
     def _load_type(self, app: str) -> Callable[..., Any]:
-        from goque.worker import apps
+        from goque.worker.child import apps
 
         performer = apps.registry_of(app, self.message.code or None).performer(self.message.name)
         self.decode, self._policy = _payload, performer.policy

@@ -11,11 +11,12 @@ from collections.abc import Coroutine
 from typing import Any
 from weakref import WeakValueDictionary
 
-from goque.worker import context
-from goque.worker.capture import Log, Streams
-from goque.worker.child import Ends, Rules, Server
-from goque.worker.protocol import CONTROL, INTERRUPTED
-from goque.worker.runner import Answered, Interrupted, LoadedProgram, Reply, Runner
+from goque.worker.channel.capture import Log
+from goque.worker.channel.protocol import CONTROL, INTERRUPTED
+from goque.worker.child.runner import Answered, Interrupted, LoadedProgram, Reply, Runner
+from goque.worker.child.serving import Ends, Rules, Server
+from goque.worker.child.streams import Streams
+from goque.worker.task import context
 
 
 class Loop:

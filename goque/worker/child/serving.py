@@ -18,11 +18,13 @@ from time import monotonic
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
-from goque.worker import context, once, stamps
-from goque.worker.capture import Log, Streams
-from goque.worker.measures import Usage, resident
-from goque.worker.protocol import JOBS, PROGRAM, PROGRAMS_KEPT, REPLY, TO_CHILD, TOKEN_SIZE
-from goque.worker.runner import LoadedProgram, LoopRunner, Message, Reply, Runner, enter
+from goque.worker.channel import stamps
+from goque.worker.channel.capture import Log
+from goque.worker.channel.measures import Usage, resident
+from goque.worker.channel.protocol import JOBS, PROGRAM, PROGRAMS_KEPT, REPLY, TO_CHILD, TOKEN_SIZE
+from goque.worker.child.runner import LoadedProgram, LoopRunner, Message, Reply, Runner, enter
+from goque.worker.child.streams import Streams
+from goque.worker.task import context, once
 
 _SMALL = 64 * 1024
 _READ = 1 << 18
@@ -224,7 +226,7 @@ def main(rules: Rules, descriptors: list[int], nursery: int) -> None:
             runner = Runner(LoopRunner())
             Server(ends[0], runner, rules, rules.slot, WeakValueDictionary(), streams).serve()
         else:
-            from goque.worker import threads
+            from goque.worker.child import threads
 
             threads.serve(rules, ends, first, Log(rest[0]))
         once.close_all()

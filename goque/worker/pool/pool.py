@@ -13,13 +13,13 @@ import time
 from collections.abc import Mapping, Sequence
 
 from goque.errors import InvalidInput
-from goque.worker import capture, stamps
-from goque.worker.brood import Brood, Upbringing
-from goque.worker.jobs import Event, Finished, Job, PoolKind, Program, Returned, Why
-from goque.worker.lines import Line
-from goque.worker.protocol import Malformed
-from goque.worker.slots import Slot
-from goque.worker.watch import Watch
+from goque.worker.channel import capture, stamps
+from goque.worker.channel.jobs import Event, Finished, Job, PoolKind, Program, Returned, Why
+from goque.worker.channel.protocol import Malformed
+from goque.worker.pool.brood import Brood, Upbringing
+from goque.worker.pool.lines import Line
+from goque.worker.pool.slots import Slot
+from goque.worker.pool.watch import Watch
 
 log = logging.getLogger("goque.worker")
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from goque.model.outcomes import Outcome
 from goque.model.retries import DEFAULT
-from goque.worker import capture, protocol, stamps, submissions
-from goque.worker.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Submitted, Why
-from goque.worker.protocol import REPLY, TOKEN, Malformed
+from goque.worker.channel import capture, protocol, stamps, submissions
+from goque.worker.channel.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Submitted, Why
+from goque.worker.channel.protocol import REPLY, TOKEN, Malformed
 
 JOBS_PER_MESSAGE = 1000
 """Tokens of some messages must fit into the pipe at once, for main never waits for a child."""

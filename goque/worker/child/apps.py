@@ -1,7 +1,8 @@
 """Registries of applications: loaded in children, described to the main process. Not for: what is in one.
 
 ``goque worker --app package.module:jobs`` has a process of its own import the module and print what is in it, so that
-the main process, which holds the keys, imports no user code: ``python -m goque.worker.apps DESCRIPTOR REFERENCE``.
+the main process, which holds the keys, imports no user code:
+``python -m goque.worker.child.apps DESCRIPTOR REFERENCE``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from goque.errors import AppUnusable, GoqueError, InvalidInput
 from goque.model.manifest import App
 
 if TYPE_CHECKING:
-    from goque.worker.registry import Registry
+    from goque.worker.task.registry import Registry
 
 LOAD_S = 120.0
 """Seconds that importing an application may take."""
@@ -62,13 +63,13 @@ def described(reference: str) -> App:
     Raises:
         AppUnusable: it cannot be loaded; the message has what its import printed.
     """
-    from goque.worker.hatchery import environment_of_children
+    from goque.worker.channel.environment import environment_of_children
 
     checked(reference)
     # Files, not pipes: what the import may leave running could hold a pipe open.
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as answer:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "goque.worker.apps", str(answer.fileno()), reference],
+            [sys.executable, "-P", "-m", "goque.worker.child.apps", str(answer.fileno()), reference],
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=printed,
@@ -103,7 +104,7 @@ def checked(reference: str) -> str:
 
 
 def _imported(reference: str) -> Registry:
-    from goque.worker.registry import Registry
+    from goque.worker.task.registry import Registry
 
     module, _, name = reference.partition(":")
     found = getattr(import_module(module), name, None)
@@ -114,7 +115,7 @@ def _imported(reference: str) -> Registry:
 
 def _unpacked(code: bytes) -> Registry:
     from goque.payload import functions
-    from goque.worker.registry import Registry
+    from goque.worker.task.registry import Registry
 
     found = functions.load(code)
     assert isinstance(found, Registry)

@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from goque.errors import InvalidInput
-from goque.worker.capture import Log
-from goque.worker.jobs import Job, Submission
-from goque.worker.protocol import CHECKPOINTED, PROGRESSED, SUBMITTED
+from goque.worker.channel.capture import Log
+from goque.worker.channel.jobs import Job, Submission
+from goque.worker.channel.protocol import CHECKPOINTED, PROGRESSED, SUBMITTED
 
 PROGRESS_INTERVAL = 0.05
 """Seconds; a task that reports more often has the reports between left out, not the last one."""
@@ -135,13 +135,13 @@ class TaskContext:
         Raises:
             InvalidInput: function or arguments cannot be stored.
         """
-        from goque.worker import submissions
+        from goque.worker.channel import submissions
 
         self._ask(submissions.of_function(fn, [(args, kwargs)], self._options_given()))
 
     def map(self, fn: Callable[..., Any], /, *iterables: Iterable[Any]) -> None:
         """One call per item, as ``submit`` makes them, one by one and not as a batch; a run may ask for 10,000."""
-        from goque.worker import submissions
+        from goque.worker.channel import submissions
 
         calls = ((args, dict[str, Any]()) for args in zip(*iterables, strict=True))
         self._ask(submissions.of_function(fn, calls, self._options_given()))
@@ -152,7 +152,7 @@ class TaskContext:
         Raises:
             PayloadError: the payload cannot be stored.
         """
-        from goque.worker import submissions
+        from goque.worker.channel import submissions
 
         given = self.options(**options)._options_given()
         self._ask(submissions.of_type(type, payload, given))
@@ -162,7 +162,7 @@ class TaskContext:
         return {**self._given, "metadata": metadata} if metadata else dict(self._given)
 
     def _ask(self, submission: Submission) -> None:
-        from goque.worker import submissions
+        from goque.worker.channel import submissions
 
         attempt = self._running()
         body, rare = submissions.frame(submission, attempt.limit - attempt.asked_bytes)
