@@ -10,6 +10,8 @@ from goque.app.core import Core
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from goque.observe.findings import Finding
+
 
 class Looking:
     """The part of a queue that only reads."""
@@ -71,6 +73,15 @@ class Looking:
         from goque.app.selecting import UserSelect
 
         return UserSelect.of(self._core.database, columns)
+
+    def doctor(self) -> list[Finding]:
+        """What is wrong with the server, the schema and the workers, worst first, each with its remedy.
+
+        A finding has ``severity``, ``about``, ``what``, ``remedy`` and ``data``: ``pandas.DataFrame(q.doctor())``.
+        """
+        from goque.app.doctor import diagnose
+
+        return diagnose(self._core.database, self._core.ring)
 
     def now(self) -> datetime:
         """The time on the database's clock, which decides when tasks are due."""

@@ -8,6 +8,7 @@ from goque.app.core import Core
 from goque.errors import DatabaseError
 from goque.model.eligibility import missing
 from goque.model.states import Status
+from goque.postgres.verbs import Verbs
 from goque.queries import eligibility, reading
 from goque.queries.eligibility import LaneNeeds, LivingWorker
 from goque.queries.reading import TaskRow
@@ -99,11 +100,14 @@ def late(core: Core, task: int) -> str:
         return ""
 
 
-def unserved_lanes(core: Core) -> list[str]:
-    """What keeps ready tasks from being run, a sentence each with what helps. Not told: no worker, a paused queue."""
-    workers = core.database.all(eligibility.living())
+def unserved_lanes(database: Verbs) -> list[str]:
+    """What keeps ready tasks from being run, a sentence each, and what helps after its last semicolon.
+
+    Not told: no worker, a paused queue.
+    """
+    workers = database.all(eligibility.living())
     found: dict[str, None] = {}
-    for lane in core.database.all(eligibility.ready_lanes()):
+    for lane in database.all(eligibility.ready_lanes()):
         if lane.paused:
             found[f"batch {lane.batch_id} is paused; go on with: goque resume {lane.batch_id}"] = None
         elif workers and (why := unserved(lane.needs, workers)) is not None:

@@ -108,6 +108,17 @@ exit codes:
         "take back a pause",
         "  goque resume nightly\n  goque resume --queue etl\n  goque resume --all",
     ),
+    "doctor": Command(
+        "doctor",
+        "what is wrong with server, schema, workers and keys, and what helps",
+        """\
+  goque doctor
+  goque doctor --json
+
+exit codes:
+  0    nothing worse than a warning was found
+  1    an error was found: work is lost, refused or not done""",
+    ),
     "migrate": Command(
         "schema",
         "bring the database's schema up to this version",

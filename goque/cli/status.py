@@ -94,7 +94,7 @@ def _contents(arguments: argparse.Namespace, settings: Settings, seen: Seen) -> 
         seen.queues = records(queue.queues())
         seen.workers = records(queue.workers(alive=True))
         seen.now = queue.now()
-        unserved = unserved_lanes(queue._core)
+        unserved = unserved_lanes(queue._core.database)
     key_file = settings.key_file if settings.embedded and settings.key_file.exists() else None
     seen.keys = ring_of(settings.secret, key_file).ids(KeyKind.CODE)
     waiting = sum(row[status] for row in seen.queues for status in WAITING)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from goque.postgres.database import Database
+from goque.sql import catalog as catalog_tables
 from goque.sql import columns_of, statement_of, tables, views
 from goque.sql.columns import Table
 from goque.sql.statement import Statement
@@ -25,8 +26,8 @@ def declared_in(module: Any) -> list[Table]:
     return [value for value in vars(module).values() if isinstance(value, Table)]
 
 
-def catalog(database: Database, table: Table) -> list[tuple[str, str, bool]]:
-    rows = database.all(Statement(_CATALOG, {"name": f"goque.{table._table}"}, tuple, "catalog"))
+def catalog(database: Database, table: Table, schema: str = "goque") -> list[tuple[str, str, bool]]:
+    rows = database.all(Statement(_CATALOG, {"name": f"{schema}.{table._table}"}, tuple, "catalog"))
     return [(name, kind.replace("timestamp with time zone", "timestamptz"), nullable) for name, kind, nullable in rows]
 
 
@@ -44,6 +45,12 @@ def test_a_table_is_declared_as_it_is(database: Database, table: Table) -> None:
 def test_a_view_is_declared_as_it_is(database: Database, view: Table) -> None:
     # The catalog knows no nullability of views.
     assert [column[:2] for column in declared(view)] == [column[:2] for column in catalog(database, view)]
+
+
+@pytest.mark.parametrize("table", declared_in(catalog_tables), ids=lambda table: table._table)
+def test_what_is_asked_of_postgresql_is_there(database: Database, table: Table) -> None:
+    there = {column[:2] for column in catalog(database, table, schema="pg_catalog")}
+    assert {column[:2] for column in declared(table)} <= there
 
 
 @pytest.mark.parametrize(("kind", "module"), [("r", tables), ("v", views)])

@@ -18,7 +18,7 @@ from goque.cli.commands import COMMANDS, _parser
 from goque.model.options import OPTION_NAMES
 from goque.queries.chronicle import HISTORY
 from goque.queries.filters import NAMES
-from tests.architecture.sources import ROOT
+from tests.architecture.sources import ROOT, sources
 from tests.servers import temporary_directory
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -144,6 +144,13 @@ def test_every_public_name_is_documented() -> None:
 
 def test_every_column_of_history_is_documented() -> None:
     assert _rows("history.md", "Columns of history") == list(HISTORY)
+
+
+def test_every_kind_of_finding_is_documented() -> None:
+    modules = [one for one in sources() if one.path in ("goque/observe/findings.py", "goque/app/doctor.py")]
+    made = re.findall(r'finding\(\s*(?:[^"]*?), ?\s*"([a-z ]+)"', "".join(one.text for one in modules))
+    text = (ROOT / "docs" / "doctor.md").read_text()
+    assert set(re.findall(r"^\| `([a-z ]+)` \|", text, re.MULTILINE)) == set(made)
 
 
 def test_each_dependency_has_its_reason() -> None:

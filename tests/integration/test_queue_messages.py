@@ -109,9 +109,11 @@ def test_counts_and_the_queue_show_themselves_shortly(alone: Queue) -> None:
 def test_ready_tasks_that_no_living_worker_can_take_are_told_with_the_reason(alone: Queue) -> None:
     alone.options(tags=["gpu"]).submit(parse, "1")
     paused = alone.map(parse, ["1"]).pause()
-    assert unserved_lanes(alone._core) == [f"batch {paused.id} is paused; go on with: goque resume {paused.id}"]
+    assert unserved_lanes(alone._core.database) == [
+        f"batch {paused.id} is paused; go on with: goque resume {paused.id}"
+    ]
     Rig(alone._core.database).worker()
-    told = [text for text in unserved_lanes(alone._core) if "tag gpu" in text]
+    told = [text for text in unserved_lanes(alone._core.database) if "tag gpu" in text]
     assert len(told) == 1
     assert told[0].startswith("tasks of parse in queue default wait, but 1 worker is alive and lacks")
     assert "(it holds none); start it with the GOQUE_SECRET" in told[0]
