@@ -17,6 +17,7 @@ from goque.version import VERSION
 __version__ = VERSION
 
 if TYPE_CHECKING:
+    from goque import plots
     from goque.app.batch import Batch
     from goque.app.queue import Queue
     from goque.app.task import Task
@@ -109,6 +110,7 @@ __all__ = [
     "gather",
     "grid",
     "once",
+    "plots",
     "wait",
 ]
 
@@ -160,6 +162,7 @@ _HOME = {
     "gather": "goque.app.together",
     "grid": "goque.client.items",
     "once": "goque.worker.task.once",
+    "plots": "goque",
     "wait": "goque.app.together",
 }
 _CALLED_THERE = {"context": "current"}
@@ -169,7 +172,9 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'goque' has no attribute {name!r}")
-    value = getattr(import_module(home), _CALLED_THERE.get(name, name))
+    # A module of this package is not had by asking the package for it.
+    there = _CALLED_THERE.get(name, name)
+    value = import_module(f"goque.{there}") if home == "goque" else getattr(import_module(home), there)
     globals()[name] = value
     return value
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.architecture.sources import ROOT, runtime_imports, sources
 
-HEAVY = ("pandas", "numpy", "ipywidgets", "IPython", "psycopg", "pypika", "cloudpickle")
+HEAVY = ("pandas", "numpy", "ipywidgets", "IPython", "psycopg", "pypika", "cloudpickle", "matplotlib")
 FRAMES = ("goque/history/", "goque/notebook/")
 
 
@@ -29,7 +29,7 @@ def test_importing_goque_loads_none_of_its_heavy_dependencies() -> None:
 
 
 def test_a_queue_is_imported_without_pandas_and_widgets() -> None:
-    names = ("pandas", "ipywidgets", "IPython")
+    names = ("pandas", "ipywidgets", "IPython", "matplotlib")
     loaded = run(f"import sys; from goque import Queue, Batch; print(*(n for n in {names!r} if n in sys.modules))")
     assert loaded.split() == []
 
