@@ -9,17 +9,19 @@ from goque.maintenance.healer import Healer
 from goque.maintenance.promoter import Promoter
 from goque.maintenance.scheduler import Scheduler
 from goque.maintenance.sweeper import Sweeper
+from goque.model.events import Events
 from goque.postgres.verbs import Verbs
 
 
 class SharedDuties:
     """Healing, promoting, scheduling, counting and sweeping: each in a thread, and beside those of other workers."""
 
-    def __init__(self, database: Verbs, ready: Callable[[], None]) -> None:
+    def __init__(self, database: Verbs, ready: Callable[[], None], events: Events | None = None) -> None:
         """``ready`` is called when one of them made something ready to be claimed."""
-        self._healer = Healer(database, healed=ready)
-        self._promoter = Promoter(database, promoted=ready)
-        scheduler = Scheduler(database, made=ready)
+        events = events or Events()
+        self._healer = Healer(database, healed=ready, events=events)
+        self._promoter = Promoter(database, promoted=ready, events=events)
+        scheduler = Scheduler(database, made=ready, events=events)
         self._services = (self._healer, self._promoter, scheduler, Bookkeeper(database), Sweeper(database))
 
     def start(self) -> None:

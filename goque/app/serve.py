@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from goque.app.apps import declare, gathered
 from goque.app.duties import SharedDuties
 from goque.app.local import ring_of
 from goque.app.signals import on_stop
 from goque.app.spawning import Spawner
+from goque.model.events import Events
 from goque.payload.keys import KeyRing
 from goque.postgres import embedded, migrations
 from goque.postgres.database import Database
@@ -36,9 +38,12 @@ class Served:
             self.at_once = number
 
 
-def serve(settings: Settings, config: WorkerConfig, apps: Sequence[str] = ()) -> Served:
+def serve(
+    settings: Settings, config: WorkerConfig, apps: Sequence[str] = (), *, events: Events | None = None
+) -> Served:
     """Work until something in ``config`` ends it, or a signal: the first SIGTERM or SIGINT stops in an orderly way,
     the second at once. Blocks; for the main thread. ``apps`` are registries, as "package.module:name".
+    ``events`` knows who wants to hear what happens.
 
     Raises:
         AppUnusable: one of them cannot be loaded.
@@ -48,8 +53,14 @@ def serve(settings: Settings, config: WorkerConfig, apps: Sequence[str] = ()) ->
     found = gathered(apps)
     database, ring = _prepared(settings, pooler=not config.listen)
     declare(database, found, settings.owner)
+    events = events or Events()
     worker = Worker(
-        database, ring, replace(config, owner=settings.owner, apps=found), duties=SharedDuties, spawner=Spawner
+        database,
+        ring,
+        replace(config, owner=settings.owner, apps=found),
+        duties=partial(SharedDuties, events=events),
+        spawner=Spawner,
+        events=events,
     )
     served = Served()
 

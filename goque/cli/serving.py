@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,8 @@ from goque.cli.commands import UsageError
 from goque.cli.connecting import add_place, settings_of
 from goque.errors import AppUnusable, InvalidInput
 from goque.model.durations import in_words, seconds
+from goque.model.events import Events
+from goque.observe import logs
 from goque.settings import seconds_left, usable_cores
 from goque.worker.child.apps import checked
 from goque.worker.crew import WorkerConfig
@@ -158,6 +159,7 @@ def worker_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--no-listen", action="store_true", help="behind PgBouncer in transaction mode: only poll")
     levels = ("debug", "info", "warning", "error")
+    group.add_argument("--log-format", choices=("text", "json"), default="text", help="json: an object a line")
     group.add_argument("--log-level", choices=levels, default="info", help="what is said (default: info)")
 
 
@@ -166,11 +168,10 @@ def worker(arguments: argparse.Namespace) -> int:
     config = config_of(arguments)
     from goque.app.serve import serve
 
-    logging.basicConfig(
-        level=arguments.log_level.upper(), format="%(asctime)s %(name)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-    )
+    events = Events()
+    logs.set_up(arguments.log_level, arguments.log_format, events)
     try:
-        served = serve(settings_of(arguments), config, arguments.app)
+        served = serve(settings_of(arguments), config, arguments.app, events=events)
     except AppUnusable as error:
         print(f"goque: {error}", file=sys.stderr)
         return APP_UNUSABLE

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from goque.model.events import Events, TasksHealed
 from goque.model.states import FINAL, Status
 from goque.postgres.verbs import Verbs
 from goque.queries import duplicates, enqueue, upkeep
@@ -21,11 +22,19 @@ SOON = 1.0
 class Healer(Service):
     """Works through the claims of workers that are gone. Looks now and then, and at once when it is woken."""
 
-    def __init__(self, database: Verbs, *, interval: float = 15.0, healed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        database: Verbs,
+        *,
+        interval: float = 15.0,
+        healed: Callable[[], None] = lambda: None,
+        events: Events | None = None,
+    ) -> None:
         """``healed`` is called when something became ready."""
         super().__init__("healer", interval=interval, jitter=0.2)
         self._database = database
         self._healed = healed
+        self._events = events or Events()
         self.freed: Counter[str] = Counter()
         """Tasks freed so far, by the status they were given."""
 
@@ -48,6 +57,7 @@ class Healer(Service):
         """Tell of freed tasks; whether some of them run again."""
         statuses = Counter(str(status) for _, status in rows)
         self.freed.update(statuses)
+        self._events.emit(TasksHealed(statuses))
         log.warning("freed %s tasks of lost workers: %s", len(rows), dict(statuses))
         final = [task for task, status in rows if status in FINAL]
         if final:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 
 from goque.errors import InvalidInput
+from goque.model.events import Events, TasksScheduled
 from goque.model.manifest import TaskType
 from goque.model.schedules import due_slots, next_slot
 from goque.postgres.verbs import Verbs
@@ -33,11 +34,19 @@ MOST_TASKS = 2_000
 class Scheduler(Service):
     """Sleeps until the next slot."""
 
-    def __init__(self, database: Verbs, *, longest: float = LONGEST, made: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        database: Verbs,
+        *,
+        longest: float = LONGEST,
+        made: Callable[[], None] = lambda: None,
+        events: Events | None = None,
+    ) -> None:
         """``made`` is called when it has made tasks."""
         super().__init__("scheduler", interval=longest, jitter=0.0)
         self._database = database
         self._made = made
+        self._events = events or Events()
 
     def run_once(self) -> float | None:
         due = self._database.one(schedules.next_due())
@@ -49,7 +58,8 @@ class Scheduler(Service):
         if not steps:
             return None  # what is due cannot be read here
         moved = set(self._database.all(schedules.fire(steps)))
-        if any(step.slots for step in steps if step.name in moved):
+        if tasks := sum(len(step.slots) for step in steps if step.name in moved):
+            self._events.emit(TasksScheduled(tasks))
             self._database.run(enqueue.wake(channel(self._database.schema), Word.WORK))
             self._made()
         return SOON

@@ -158,6 +158,7 @@ class LaneRow(NamedTuple):
     id: int
     digest: str
     batch_id: int | None
+    queue: str
     type: str
     function_hash: str | None
     """None for a named type, whose code the worker has."""
@@ -181,6 +182,7 @@ def _programs() -> Query[Any]:
             LANE.id,
             LANE.digest,
             LANE.batch_id,
+            LANE.queue,
             LANE.type,
             optional(FUNCTION.hash),
             optional(FUNCTION.code),

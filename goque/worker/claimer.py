@@ -43,7 +43,9 @@ class Claimer(Attendant):
         *,
         wake_dispatcher: Callable[[], None],
         longest_look: float = LONGEST_LOOK,
+        claimed: Callable[[int], None] = lambda _tasks: None,
     ) -> None:
+        """``claimed`` hears how many tasks a claim has brought."""
         super().__init__("claimer", desk.room)
         self._connection = connection
         self._me = me
@@ -53,6 +55,7 @@ class Claimer(Attendant):
         self._ledger = ledger
         self._wake_dispatcher = wake_dispatcher
         self._longest_look = longest_look
+        self._claimed = claimed
         self.claiming = True
         self.ends_at: float | None = None
         """``time.monotonic()`` at which this worker must be gone: what may run for longer is left to others."""
@@ -162,6 +165,7 @@ class Claimer(Attendant):
         if not rows:
             return
         self.looked_in_vain = 0
+        self._claimed(len(rows))
         tasks = [
             Held(
                 row.id,
@@ -176,6 +180,7 @@ class Claimer(Attendant):
                 row.checkpoint,
                 row.expired,
                 scheduled=row.slot,
+                ready_at=row.seq,
             )
             for row in rows
         ]
@@ -206,6 +211,7 @@ class Claimer(Attendant):
             else:
                 try:
                     held.args = self._programs.arguments(held, held.args or b"")
+                    held.args_bytes = len(held.args)
                     ready.append(held)
                 except (SignatureInvalid, KeyMissing) as error:
                     refused.append(Ended(held, Outcome("canceled", message=str(error))))

@@ -17,6 +17,7 @@ from typing import Any
 from goque.errors import DatabaseError, DatabaseUnavailable, MigrationNeeded
 from goque.model.eligibility import EVERY_QUEUE
 from goque.model.outcomes import Outcome
+from goque.model.states import Status
 from goque.postgres.database import Dedicated
 from goque.queries import claim, duplicates, enqueue, finish, handback, outcomes, programs, reports, spawning
 from goque.queries.enqueue import Single
@@ -27,6 +28,7 @@ from goque.worker.channel.jobs import Why
 from goque.worker.desk import WORTH_WRITING, Desk, Ended, Held, Me
 from goque.worker.ledger import Ledger, News
 from goque.worker.roster import Roster
+from goque.worker.witness import Witness
 
 log = logging.getLogger("goque.worker")
 
@@ -83,11 +85,13 @@ class Completer(Attendant):
         delayed: Callable[[], None] = lambda: None,
         spawn: Callable[[Held], list[Single]] = lambda _held: [],
         has_spawned: Callable[[set[int]], None] = lambda _lanes: None,
+        witness: Witness | None = None,
     ) -> None:
         """``stop_running`` takes ids of canceled tasks, ``give_way`` lanes whose buffered tasks go back.
 
         ``delayed`` is called when a task was written that waits for its time. ``spawn`` signs what a task asked for and
-        may store functions and lanes; ``has_spawned`` hears of the lanes in which such tasks were made.
+        may store functions and lanes; ``has_spawned`` hears of the lanes in which such tasks were made, ``witness`` of
+        outcomes that are written.
         """
         super().__init__("completer", desk.changed)
         self._connection = connection
@@ -101,6 +105,7 @@ class Completer(Attendant):
         self._delayed = delayed
         self._spawn = spawn
         self._has_spawned = has_spawned
+        self._witness = witness
         self.written = 0
         """Runs whose outcome was written."""
         self._tick_at = 0.0
@@ -173,7 +178,10 @@ class Completer(Attendant):
         others = [one for one in ended if one.outcome.kind != "done"]
         if successes:
             rows = [self._ledger.success(one) for one in successes]
-            turn.add(finish.succeed(self._me.id, rows), lambda ids: self._written(successes, ids, late))
+            turn.add(
+                finish.succeed(self._me.id, rows),
+                lambda ids: self._written(successes, dict.fromkeys(ids, Status.DONE), late),
+            )
             self._say_spawned(turn, [one.held for one in successes if one.held.submissions])
         if others:
             ends = [self._ledger.end(one) for one in others]
@@ -182,7 +190,7 @@ class Completer(Attendant):
             waits = any(one.delay is not None for one in ends)
 
             def ended_otherwise(rows: list[Any]) -> None:
-                self._written(others, [task for task, _ in rows], late)
+                self._written(others, dict(rows), late)
                 if waits:
                     self._delayed()
 
@@ -202,11 +210,13 @@ class Completer(Attendant):
             if any(single.delay is not None or single.run_at is not None for _, _, single in spawned):
                 turn.add(enqueue.wake(self._channel, Word.DUE))
 
-    def _written(self, ended: list[Ended], ids: list[int], late: _Unmatched) -> None:
-        matched = set(ids)
-        self.written += len(matched)
-        self._desk.written([one.held for one in ended if one.held.id in matched])
-        late.ended += [one for one in ended if one.held.id not in matched]
+    def _written(self, ended: list[Ended], became: dict[int, Status], late: _Unmatched) -> None:
+        written = [one for one in ended if one.held.id in became]
+        self.written += len(written)
+        if self._witness is not None:
+            self._witness.saw(written, became)
+        self._desk.written([one.held for one in written])
+        late.ended += [one for one in ended if one.held.id not in became]
 
     def _say_returns(self, turn: _Turn, tasks: list[Held], late: _Unmatched) -> None:
         def returned(ids: list[int]) -> None:
@@ -236,6 +246,9 @@ class Completer(Attendant):
         self._locked.ended += [one for one in late.ended if one.held.id in locked]
         self._locked.unstarted += [held for held in late.unstarted if held.id in locked]
         self._desk.written([one.held for one in stopped if one.held.id not in locked])
+        if self._witness is not None:
+            canceled = dict.fromkeys(settled, Status.CANCELED)
+            self._witness.saw([one for one in late.ended if one.held.id in canceled], canceled)
         dropped = {one.held.id for one in late.ended} - locked - set(settled)
         if dropped:
             log.warning(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from goque.model.eligibility import Eligibility
+from goque.model.events import Events, TasksClaimed, WorkerStarted
 from goque.model.manifest import App
 from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.database import Dedicated
@@ -34,6 +35,7 @@ from goque.worker.ledger import Ledger
 from goque.worker.pool.pool import Pool
 from goque.worker.programs import Programs
 from goque.worker.roster import Roster
+from goque.worker.witness import Witness
 
 log = logging.getLogger("goque.worker")
 
@@ -92,6 +94,7 @@ class Crew:
     on_delayed: Callable[[], None]
     spawn: Spawn
     has_spawned: Callable[[set[int]], None]
+    events: Events = field(default_factory=Events)
     me: Me = field(init=False)
     desk: Desk = field(init=False)
     claimer: Claimer = field(init=False)
@@ -133,6 +136,7 @@ class Crew:
             delayed=self.on_delayed,
             spawn=lambda held: self.spawn(held.submissions or (), programs[held.lane].row),
             has_spawned=self.has_spawned,
+            witness=Witness(self.events, programs),
         )
         self.claimer = Claimer(
             self.asking,
@@ -143,6 +147,7 @@ class Crew:
             ledger,
             wake_dispatcher=pool.wake,
             longest_look=LONGEST_LOOK if config.listen else LONGEST_LOOK / 6,
+            claimed=lambda tasks: self.events.emit(TasksClaimed(tasks)),
         )
         self.heartbeat = Heartbeat(
             self.asking,
@@ -156,6 +161,7 @@ class Crew:
         pool.start()
         for service in (self.dispatcher, self.completer, self.claimer, self.heartbeat):
             service.start()
+        self.events.emit(WorkerStarted(self.me.id, config.slots, config.pool))
         log.info(
             "worker %s on %s: %s %s slots, Python %s",
             self.me.id,

@@ -64,6 +64,9 @@ class Held:
     """Its end is written, or it is another's by now."""
     scheduled: datetime | None = None
     """The slot of its schedule."""
+    ready_at: int = 0
+    """When it became ready, in microseconds since 1970 on the database's clock."""
+    args_bytes: int = 0
     since: float = field(default_factory=time.monotonic)
     """``time.monotonic()`` at which it was claimed."""
 

@@ -27,8 +27,15 @@ _KINDS: dict[str, tuple[Status, RunOutcome, int]] = {
     "canceled": (Status.CANCELED, RunOutcome.CANCELED, 0),
     "snoozed": (Status.PENDING, RunOutcome.SNOOZED, 0),
     "handed_back": (Status.NEW, RunOutcome.HANDED_BACK, 0),
+    "unloadable": (Status.NEW, RunOutcome.HANDED_BACK, 0),
+    "done": (Status.NEW, RunOutcome.HANDED_BACK, 0),  # in vain: its task was canceled meanwhile
 }
 """What a task becomes by each kind of outcome, how the run is recorded, and what it is charged."""
+
+
+def recorded(outcome: Outcome) -> RunOutcome:
+    """How a run is recorded that has not made its task done."""
+    return _KINDS[outcome.kind][1]
 
 
 class News(NamedTuple):
@@ -91,10 +98,7 @@ class Ledger:
         """The row of a run that did not return, or whose task was canceled meanwhile."""
 
         held, outcome = ended.held, ended.outcome
-        if outcome.kind in ("unloadable", "done"):
-            status, recorded, charge = Status.NEW, RunOutcome.HANDED_BACK, 0
-        else:
-            status, recorded, charge = _KINDS[outcome.kind]
+        status, kind, charge = _KINDS[outcome.kind]
         delay = outcome.retry_in
         if status is Status.ERROR:
             delay, status = self._again(held, outcome)
@@ -103,7 +107,7 @@ class Ledger:
             held.id,
             held.run,
             status,
-            recorded,
+            kind,
             charge=charge,
             delay=delay,
             reason=storable(outcome.message) or None if status is Status.CANCELED else None,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from goque.errors import DatabaseUnavailable
+from goque.model.events import Events, WorkersLost
 from goque.payload.keys import KeyRing
 from goque.postgres.database import Database
 from goque.postgres.failures import call_with_backoff
@@ -47,14 +48,16 @@ class Worker:
         *,
         duties: Callable[[Verbs, Callable[[], None]], Duties],
         spawner: Callable[[Verbs, KeyRing], Spawn],
+        events: Events | None = None,
     ) -> None:
         """``duties`` makes the shared duties, given a connection and what to call when they made something ready.
 
-        ``spawner`` makes what signs the tasks that tasks ask for.
+        ``spawner`` makes what signs the tasks that tasks ask for. ``events`` knows who wants to hear what happens.
         """
         self._database = database
         self._ring = ring
         self._config = config
+        self._events = events or Events()
         self._stop = threading.Event()
         self._stop_now = threading.Event()
         self._lost = threading.Event()
@@ -149,6 +152,7 @@ class Worker:
             self._duties.look_when_due,
             self._spawn,
             self._has_spawned,
+            self._events,
         )
         if self._config.lanes is not None:
             crew.serve(sorted(self._lanes))
@@ -218,8 +222,11 @@ class Worker:
             self.serve(sorted(lanes))
 
     def _on_lost(self) -> None:
+        if self._crew is not None:
+            self._events.emit(WorkersLost([self._crew.me.id], itself=True))
         self._lost.set()
         self._bell.set()
 
-    def _on_others_lost(self, _workers: list[int]) -> None:
+    def _on_others_lost(self, workers: list[int]) -> None:
+        self._events.emit(WorkersLost(workers, itself=False))
         self._duties.others_lost()

@@ -1,0 +1,49 @@
+"""Tells of runs whose outcome is written, where somebody listens. Not for: what the database is told (``ledger``)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from goque.model.events import Events, RunEnded, RunsDone, RunsNotDone
+from goque.model.identity import batch_of
+from goque.model.states import RunOutcome, Status
+from goque.worker.desk import Ended
+from goque.worker.ledger import recorded
+from goque.worker.programs import Programs
+
+
+class Witness:
+    """Makes events of what the completer has written."""
+
+    def __init__(self, events: Events, programs: Programs) -> None:
+        self._events = events
+        self._programs = programs
+
+    def saw(self, ended: Sequence[Ended], became: Mapping[int, Status]) -> None:
+        """These runs were written together, and their tasks became this: all of them done, or none."""
+        if not ended:
+            return
+        kind = RunsDone if became[ended[0].held.id] is Status.DONE else RunsNotDone
+        if self._events.wanted(kind):
+            self._events.emit(kind([self._run(one, became[one.held.id]) for one in ended]))
+
+    def _run(self, one: Ended, status: Status) -> RunEnded:
+        held, came = one.held, one.outcome
+        lane = self._programs.find(held.lane)
+        return RunEnded(
+            task=held.id,
+            run=held.run,
+            type="" if lane is None else lane.row.type,
+            queue="" if lane is None else lane.row.queue,
+            batch=batch_of(held.id),
+            outcome=RunOutcome.DONE if status is Status.DONE else recorded(came),
+            status=status,
+            attempt=held.attempts + 1,
+            ready_at=held.ready_at / 1e6,
+            started_at=time.time() - (time.monotonic() - came.started) if came.started else None,
+            run_s=came.run_s,
+            args_bytes=held.args_bytes,
+            result_bytes=len(came.result or b""),
+            error_type=came.error_type,
+        )
