@@ -40,8 +40,7 @@ test: $(READY) ## all tests, on the embedded PostgreSQL 18, and on PostgreSQL 15
 demo: $(READY) ## see it work
 	$(BIN)/goque demo
 
-bench: $(READY) ## measure throughput
-	@test -d benchmarks || { echo "there are no benchmarks yet" >&2; exit 1; }
+bench: $(READY) ## measure goque beside raw SQL and other executors; about half an hour
 	$(BIN)/python -m benchmarks
 
 golden: $(READY) ## write the golden SQL anew; look at the difference before you keep it

@@ -1,8 +1,26 @@
-"""All benchmarks, one after the other. Not for: measuring anything itself."""
+"""All benchmarks, or those that are named, one after the other. Not for: measuring anything itself."""
 
 from __future__ import annotations
 
-from benchmarks import throughput
+import sys
+
+from benchmarks import (
+    drain,
+    enqueue,
+    frames,
+    idle,
+    latency,
+    lengths,
+    results,
+    scaling,
+    singles,
+    sizes,
+    sustained,
+    used,
+)
+from benchmarks.measuring import main
+
+QUESTIONS = [enqueue, drain, results, latency, sustained, lengths, sizes, frames, used, scaling, idle, singles]
 
 if __name__ == "__main__":
-    throughput.main()
+    main(sys.argv[1:], QUESTIONS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -54,3 +56,40 @@ def drain(dsn: str, batch: int = 100, result: bytes = b"r" * 30) -> float:
                 return done / (time.perf_counter() - began)
             connection.execute(_DONE, ([Int8(row[0]) for row in rows], [result] * len(rows)), prepare=True)
             done += len(rows)
+
+
+def insert_singles(dsn: str, count: int, payload: bytes = b"x" * 40) -> float:
+    """Rows per second, each by an INSERT and a commit of its own."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(_TABLE)
+        began = time.perf_counter()
+        for number in range(count):
+            connection.execute("insert into raw_task (id, payload) values (%s, %s)", (number, payload), prepare=True)
+        return count / (time.perf_counter() - began)
+
+
+def noise(size: int, count: int) -> list[bytes]:
+    """So many values of so many bytes that no compression makes smaller."""
+    return [os.urandom(size) for _ in range(count)]
+
+
+def copy_in(dsn: str, values: Sequence[bytes]) -> float:
+    """Seconds of a binary COPY of these values."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(_TABLE)
+        began = time.perf_counter()
+        with connection.cursor().copy("copy raw_task (id, payload) from stdin (format binary)") as copy:
+            copy.set_types(["int8", "bytea"])
+            for number, value in enumerate(values):
+                copy.write_row((number, value))
+        return time.perf_counter() - began
+
+
+def select_out(dsn: str) -> float:
+    """Seconds of reading them back, a few at a time as memory allows, in order."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        began = time.perf_counter()
+        with connection.cursor(binary=True) as cursor:
+            for _ in cursor.stream("select id, payload from raw_task order by id", size=50):
+                pass
+        return time.perf_counter() - began

@@ -147,6 +147,11 @@ exit codes:
         "see it work: measure every file of Python's standard library",
         "  goque demo\n  goque demo --limit 200",
     ),
+    "bench": Command(
+        "bench",
+        "measure goque beside raw SQL and other executors, from a source tree",
+        "  goque bench\n  goque bench enqueue drain --rounds 3\n  goque bench --json > figures.json",
+    ),
 }
 
 

@@ -9,7 +9,6 @@ import linecache
 import re
 import textwrap
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePath
@@ -42,27 +41,25 @@ def stable_filename(filename: str) -> str:
     return f"<notebook cell {found[1]}>" if found else filename
 
 
+# What a function says and which names it reads follow from its code object, and many tasks are made of one function.
+# Equal code from two files is equal to Python: the file's name goes into the key.
+_of_code = lru_cache(maxsize=512)
+
+
 def source_of(code: CodeType) -> SourceText | None:
     """The source of a function's code, decorators included; None when it is not to be had."""
-    lines = linecache.getlines(code.co_filename)
-    node = _definition(code, lines)
-    if node is None:
-        return None
-    first = code.co_firstlineno
-    text = "".join(lines[first - 1 : node.end_lineno])
-    return SourceText(stable_filename(code.co_filename), first, text)
+    return _source_of(code, code.co_filename)
 
 
 def normalised_source(code: CodeType) -> str | None:
     """The source without comments, blank lines, indentation or formatting: what the function says, not how."""
-    node = _definition(code, linecache.getlines(code.co_filename))
-    return None if node is None else ast.unparse(node)
+    return _normalised_source(code, code.co_filename)
 
 
 def captured_values(function: FunctionType) -> dict[str, Any]:
     """What a function reads from around it: closure cells and globals, those of inner functions included, by name."""
     found: dict[str, Any] = {}
-    for name in sorted(set(_global_names(function.__code__))):
+    for name in _global_names(function.__code__):
         if name in function.__globals__:
             value = function.__globals__[name]
             if value is not getattr(builtins, name, found):
@@ -96,13 +93,30 @@ def dedented(text: str) -> str:
     return textwrap.dedent(text).rstrip() + "\n"
 
 
-def _global_names(code: CodeType) -> Iterator[str]:
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield str(instruction.argval)
+@_of_code
+def _source_of(code: CodeType, filename: str) -> SourceText | None:
+    lines = linecache.getlines(filename)
+    node = _definition(code, lines)
+    if node is None:
+        return None
+    first = code.co_firstlineno
+    return SourceText(stable_filename(filename), first, "".join(lines[first - 1 : node.end_lineno]))
+
+
+@_of_code
+def _normalised_source(code: CodeType, filename: str) -> str | None:
+    node = _definition(code, linecache.getlines(filename))
+    return None if node is None else ast.unparse(node)
+
+
+@_of_code
+def _global_names(code: CodeType) -> list[str]:
+    reads = ("LOAD_GLOBAL", "LOAD_NAME")
+    names = {str(step.argval) for step in dis.get_instructions(code) if step.opname in reads}
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _global_names(constant)
+            names.update(_global_names(constant))
+    return sorted(names)
 
 
 def _definition(code: CodeType, lines: list[str]) -> Definition | None:

@@ -1,0 +1,70 @@
+"""Producers at half the drain's rate for a minute: how long from call to outcome, and at what cost for the server?
+
+python -m benchmarks.sustained [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+from benchmarks.drain import drained
+from benchmarks.measuring import Figures, Goal, run
+from benchmarks.servers import Meter, fresh_server
+from benchmarks.work import square
+
+SECONDS = 60
+STEP_S = 0.05
+GOALS = (
+    Goal("end to end, p99", "end to end, p99", most=100.0),
+    Goal("backlog, last third / first third", "backlog, last third", "backlog, first third", most=1.5),
+    Goal("WAL of a task, enqueue and drain, bytes", "WAL of a task", most=1200),
+    Goal("commits per task", "commits of a task", most=0.02),
+)
+
+
+def measure(figures: Figures, _options: argparse.Namespace) -> None:
+    """One map every 50 ms, at half the rate that was measured just before."""
+    from goque import Queue
+
+    with fresh_server() as dsn, Queue(workers=0) as submitter, Queue(workers=2) as runner:
+        runner.submit(square, 1).result()
+        batch = submitter.map(square, range(100_000))
+        began = time.perf_counter()
+        drained(batch, [runner])
+        rate = 100_000 / (time.perf_counter() - began)
+        figures.note("drain", rate)
+        share = max(1, int(rate / 2 * STEP_S))
+        backlog: list[int] = []
+        first = last = None
+        with Meter(dsn).read() as used:
+            due = time.monotonic()
+            for _ in range(int(SECONDS / STEP_S)):
+                last = runner.map(square, range(share))
+                first = first or last
+                backlog.append(int(runner.queues(columns=["new", "pending", "processing"]).sum().sum()))
+                due += STEP_S
+                time.sleep(max(0.0, due - time.monotonic()))
+            assert last is not None
+            last.wait()
+        assert first is not None
+        count = int(SECONDS / STEP_S) * share
+        figures.note("producers", share / STEP_S)
+        frame = runner.history(columns=["task_id", "created_at", "finished_at"], status="done", limit=10_000_000)
+        frame = frame[frame["task_id"] >= first[0].id]
+        seconds = (frame["finished_at"] - frame["created_at"]).dt.total_seconds()
+        assert len(frame) == count, (len(frame), count)
+        for rank in (50, 95, 99):
+            figures.note(f"end to end, p{rank}", 1000 * float(seconds.quantile(rank / 100)), "ms")
+        third = len(backlog) // 3
+        figures.note("backlog, first third", statistics.mean(backlog[:third]), "tasks")
+        figures.note("backlog, last third", statistics.mean(backlog[-third:]), "tasks")
+        figures.note("WAL of a task", used.wal_bytes / count, "B")
+        figures.note("commits of a task", used.commits / count, "")
+
+
+if __name__ == "__main__":
+    import benchmarks.sustained
+
+    run(benchmarks.sustained)
