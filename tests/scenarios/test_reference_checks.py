@@ -1,0 +1,110 @@
+"""Where the Go system that goque takes after is weak: what becomes of work when workers die, lag, or their clocks err.
+
+Each weakness, and the tests that show what goque does instead: docs/from-go-goque.md.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import goque
+from goque import Queue, Status
+from goque.testing import advance, run_queued
+from tests.integration.conftest import until
+from tests.scenarios.conftest import Works, works
+from tests.scenarios.workshop import jobs
+
+HURRIED = "tests.hurried_worker"  # a lease of two seconds
+
+
+@pytest.fixture
+def scene(server_dsn: str, template_database: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Works]:
+    with works(server_dsn, template_database, "checks", tmp_path) as made:
+        yield made
+
+
+def began(folder: Path) -> int:
+    return len(list(folder.glob("began-*")))
+
+
+@pytest.mark.slow
+def test_a_long_task_runs_once_while_its_worker_lives_and_elsewhere_within_seconds_when_it_is_killed(
+    scene: Works, tmp_path: Path
+) -> None:
+    q = scene.queue
+    first = scene.serve("--concurrency", "1", program=HURRIED)
+    task = q.enqueue("gated", str(tmp_path))
+    until(lambda: task.status is Status.PROCESSING, "it runs")
+    scene.serve("--concurrency", "1", program=HURRIED)
+    running_for = q.tasks(task=task.id)["run_s"][0]
+    until(lambda: q.tasks(task=task.id)["run_s"][0] > running_for + 3, "it has run for longer than a lease")
+    assert began(tmp_path) == 1
+
+    killed_at = q.now()
+    first.send_signal(signal.SIGKILL)
+    until(lambda: began(tmp_path) == 2, "another worker has taken it", patience=60)
+    assert (q.now() - killed_at).total_seconds() < 10
+    (tmp_path / "gate").touch()
+    assert task.result(timeout=30) == "through"
+    assert list(q.history(task=task.id, order_by="run")["outcome"]) == ["lost", "done"]
+    assert task.attempts == 2
+
+
+@pytest.mark.slow
+def test_a_task_that_kills_every_worker_comes_to_an_end_and_costs_others_nothing(scene: Works) -> None:
+    q = scene.queue
+    with q.pipeline():
+        bystanders = [q.enqueue("echo", number, delay="1s") for number in range(50)]
+        deadly = q.enqueue("deadly", max_attempts=1)
+    workers = [scene.serve("--concurrency", "1", program=HURRIED) for _ in range(3)]
+    assert deadly.exception(timeout=60) is not None
+    assert deadly.status is Status.ATTEMPTS_LEFT
+    # The first worker only held it, as far as anybody knew, so that it was charged nothing; from then on it is marked.
+    assert 1 <= sum(worker.poll() is not None for worker in workers) <= 2
+    assert set(q.history(task=deadly.id)["outcome"]) <= {"lost", "lost_unknown"}
+    assert goque.gather(*bystanders, timeout=30) == list(range(50))
+    assert {task.attempts for task in bystanders} == {1}
+
+
+@pytest.mark.slow
+def test_wrong_clocks_delay_hasten_and_double_nothing_and_work_is_shared_and_begins_at_once(scene: Works) -> None:
+    q = scene.queue
+    for skew in ("300", "-300"):
+        scene.serve("--concurrency", "1", program="tests.skewed_worker", SKEW=skew)
+    until(lambda: len(q.tasks(type="tick", status="done")) >= 1, "schedules run")
+    soon, later = q.enqueue("echo", 1, delay="2s"), q.enqueue("echo", 2, delay="2m")
+
+    probe = q.enqueue("echo", 0)
+    probe.result(timeout=30)
+    batch = q.map(abs, range(20_000))
+    batch.wait(timeout=120)
+    soon.result(timeout=30)
+
+    rows = q.history(type="builtins.abs", columns=["worker", "outcome"])
+    assert Counter(rows["outcome"]) == {"done": 20_000}
+    shares = Counter(rows["worker"])
+    assert len(shares) == 2
+    assert min(shares.values()) > 4_000
+    seen = q.history(columns=["task_id", "wait_s", "created_at", "started_at", "type"]).set_index("task_id")
+    assert seen.loc[probe.id, "wait_s"] < 1
+    assert 2 <= (seen.loc[soon.id, "started_at"] - seen.loc[soon.id, "created_at"]).total_seconds() < 30
+    assert later.status is Status.PENDING
+    slots = q.tasks(type="tick")["slot"]
+    assert slots.is_unique
+    assert len(q.tasks(type="new_year")) == 1
+
+
+def test_what_failed_is_still_there_the_next_day(queue: Queue) -> None:
+    task = queue.enqueue("fails", "yesterday")
+    run_queued(queue, app=jobs)
+    advance(queue, "1d")
+    run_queued(queue, app=jobs)
+    [row] = queue.history(status="error", since="2d", until="20h").to_dict("records")
+    assert (row["task_id"], row["error"], row["error_type"]) == (task.id, "yesterday", "ValueError")
+    assert "in fails" in row["traceback"]
+    assert task.retry().changed == 1
