@@ -53,6 +53,7 @@ class Listed(NamedTuple):
     timeout_s: float | None = None
     type: str | None = None
     """The named type of its tasks; None for functions that were sent."""
+    function: int | None = None
 
 
 class Claimed(NamedTuple):
@@ -126,7 +127,7 @@ def lanes_with_ready_tasks() -> Cte:
 def listed() -> list[Expression[Any]]:
     """The columns of ``Listed``."""
     named = case((LANE.function_id.is_null(), LANE.type), else_=null(TEXT)).as_("type")
-    return [LANE.id, LANE.queue, LANE.priority, LANE.timeout_s, named]
+    return [LANE.id, LANE.queue, LANE.priority, LANE.timeout_s, named, LANE.function_id]
 
 
 @template(read=Listed._make)

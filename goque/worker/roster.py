@@ -7,11 +7,14 @@ how long tasks of each lane took, so that nothing waits here while another worke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from goque.queries.claim import Listed
+from goque.queries.claim import MOST_LANES, Listed
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 HORIZON = 0.4
 """Seconds of work a worker holds per slot."""
@@ -19,6 +22,8 @@ PATIENCE_S = 0.8
 """What was claimed and has not begun for so long was claimed by mistake and goes back, for workers that are idle."""
 LANES_PER_CLAIM = 8
 ROWS_PER_CLAIM = 512
+MOST_KNOWN = 2 * MOST_LANES
+"""Lanes, and functions, that are remembered: a worker meets ever new ones, and lives for months."""
 FASTEST = 4e-5
 """Seconds; a task is never taken to be shorter than what handling it costs."""
 
@@ -52,16 +57,20 @@ class Roster:
     slots: int
     limits: Mapping[str, int] = field(default_factory=dict)
     """The most tasks that may be held of a named type. They are run ahead of none: what is held may be running."""
-    _types: dict[int, str] = field(default_factory=dict)
+    _codes: dict[int, int | str | None] = field(default_factory=dict)
+    """What the tasks of a lane run: the id of a function, or a named type."""
     _listed: list[Listed] = field(default_factory=list)
     _marks: dict[int, int] = field(default_factory=dict)
     _paces: dict[int, Pace] = field(default_factory=dict)
+    _usual: dict[int | str | None, Pace] = field(default_factory=dict)
+    """The pace of a function or type in whatever lane: what a lane of which nothing is known begins with."""
     _turn: int = 0
 
     def refresh(self, listed: Sequence[Listed]) -> None:
         """Take up what a look at the database found. Marks return to zero: rows may lie below them."""
         self._listed = list(listed)
-        self._types.update((lane.lane, lane.type) for lane in listed if lane.type is not None)
+        for lane in listed:
+            _known(self._codes, lane.lane, lane.type or lane.function)
         self._marks.clear()
 
     @property
@@ -71,17 +80,23 @@ class Roster:
 
     def measured(self, lane: int, run_s: float) -> None:
         """One task of this lane ran for so many seconds."""
-        self._paces.setdefault(lane, Pace()).add(run_s)
+        for pace in self._paces_of(lane):
+            pace.add(run_s)
 
     def takes_longer(self, lane: int, run_s: float) -> None:
         """A task of this lane runs for so many seconds already."""
-        pace = self._paces.setdefault(lane, Pace())
-        pace.seconds = max(pace.seconds or 0.0, run_s)
+        for pace in self._paces_of(lane):
+            pace.seconds = max(pace.seconds or 0.0, run_s)
 
     def pace(self, lane: int) -> float | None:
         """Seconds that a task of this lane takes, None while unknown."""
-        known = self._paces.get(lane)
+        known = self._paces.get(lane) or self._usual.get(self._codes.get(lane))
         return None if known is None or known.seconds is None else max(known.seconds, FASTEST)
+
+    def _paces_of(self, lane: int) -> Iterator[Pace]:
+        yield _known(self._paces, lane, Pace())
+        if (code := self._codes.get(lane)) is not None:
+            yield _known(self._usual, code, Pace())
 
     def asks(self, held: Sequence[tuple[int, int]], free: int) -> list[Ask]:
         """What to claim now, given the number of tasks held by lane and the number of ``free`` slots."""
@@ -117,7 +132,7 @@ class Roster:
         rooms: dict[str | None, int] = dict(self.limits.items())
         if rooms:
             for lane, number in held:
-                if (type := self._types.get(lane)) in rooms:
+                if (type := self._codes.get(lane)) in rooms:
                     rooms[type] -= number
         return rooms
 
@@ -161,3 +176,11 @@ class Roster:
                 if depth < len(lanes) and len(chosen) < LANES_PER_CLAIM:
                     chosen.append(lanes[(depth + self._turn) % len(lanes)])
         return chosen
+
+
+def _known(all: dict[K, V], key: K, new: V) -> V:
+    """What is known by this key, the new value if nothing is; what was not asked for the longest is forgotten."""
+    value = all[key] = all.pop(key, new)
+    if len(all) > MOST_KNOWN:
+        del all[next(iter(all))]
+    return value

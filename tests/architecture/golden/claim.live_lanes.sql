@@ -1,5 +1,5 @@
 -- takes callables boolean, every text, key_ids text[], lanes bigint[], python text, queues text[], tags text[], types text[]
--- gives id bigint, queue text, priority integer, timeout_s double precision, type text
+-- gives id bigint, queue text, priority integer, timeout_s double precision, type text, function_id bigint
 WITH RECURSIVE "found"("lane_id") AS ((SELECT "start"."lane_id" "lane_id"
 FROM (SELECT "task"."lane_id"
 FROM "goque"."task"
@@ -12,7 +12,7 @@ ORDER BY "task"."lane_id"
 LIMIT 1) "lane_id"
 FROM "found"
 WHERE "found"."lane_id" IS NOT NULL))
-SELECT "lane"."id","lane"."queue","lane"."priority","lane"."timeout_s",CASE WHEN "lane"."function_id" IS NULL THEN "lane"."type" ELSE NULL::text END "type"
+SELECT "lane"."id","lane"."queue","lane"."priority","lane"."timeout_s",CASE WHEN "lane"."function_id" IS NULL THEN "lane"."type" ELSE NULL::text END "type","lane"."function_id"
 FROM "found"
 JOIN "goque"."lane" ON "lane"."id"="found"."lane_id"
 WHERE NOT "lane"."paused" AND "lane"."canceled_at" IS NULL AND NOT EXISTS (SELECT "queue"."name"

@@ -1,6 +1,6 @@
 -- takes callables boolean, every text, key_ids text[], lanes bigint[], python text, queues text[], tags text[], types text[], until bigint
--- gives id bigint, queue text, priority integer, timeout_s double precision, type text
-SELECT "lane"."id","lane"."queue","lane"."priority","lane"."timeout_s",CASE WHEN "lane"."function_id" IS NULL THEN "lane"."type" ELSE NULL::text END "type"
+-- gives id bigint, queue text, priority integer, timeout_s double precision, type text, function_id bigint
+SELECT "lane"."id","lane"."queue","lane"."priority","lane"."timeout_s",CASE WHEN "lane"."function_id" IS NULL THEN "lane"."type" ELSE NULL::text END "type","lane"."function_id"
 FROM "goque"."lane"
 CROSS JOIN LATERAL (SELECT "task"."seq"
 FROM "goque"."task"

@@ -1,0 +1,52 @@
+"""How much of which lane a worker asks for, by what it has measured. Limits of types: ``test_registry``."""
+
+from __future__ import annotations
+
+from goque.queries.claim import Listed
+from goque.worker import roster as rosters
+from goque.worker.roster import Roster
+
+
+def lane(number: int, function: int) -> Listed:
+    return Listed(number, "q", 0, function=function)
+
+
+def wanted(roster: Roster, of: int, free: int = 2) -> int:
+    return {ask.lane: ask.want for ask in roster.asks([], free)}.get(of, 0)
+
+
+def test_the_first_claim_of_an_unknown_function_takes_free_slots_only() -> None:
+    roster = Roster(2)
+    roster.refresh([lane(1, 7)])
+    assert wanted(roster, 1) == 2
+    roster.measured(1, 0.001)
+    assert wanted(roster, 1) > 100
+
+
+def test_another_batch_of_a_function_begins_with_what_is_known_of_it() -> None:
+    roster = Roster(2)
+    roster.refresh([lane(1, 7)])
+    roster.measured(1, 0.001)
+    roster.refresh([lane(2, 7)])
+    assert wanted(roster, 2) > 100
+    roster.refresh([lane(3, 8)])
+    assert wanted(roster, 3) == 2
+
+
+def test_what_is_measured_in_a_lane_of_its_own_counts_more() -> None:
+    roster = Roster(2)
+    roster.refresh([lane(1, 7), lane(2, 7)])
+    roster.measured(1, 0.001)
+    roster.takes_longer(2, 10.0)
+    assert roster.pace(2) == 10.0
+    assert roster.pace(1) == 0.001
+
+
+def test_lanes_are_forgotten_by_and_by(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(rosters, "MOST_KNOWN", 3)
+    roster = Roster(1)
+    for number in range(1, 6):
+        roster.refresh([lane(number, number)])
+        roster.measured(number, 0.5)
+    assert roster.pace(1) is None
+    assert roster.pace(5) == 0.5
