@@ -24,6 +24,7 @@ GoqueError
 ├── ServerError                      the embedded server cannot be used, with the remedy
 └── DatabaseError                    PostgreSQL refused or could not be reached
     ├── DatabaseUnavailable          no connection; the same call may succeed later
+    ├── NotPermitted                 the database role lacks a right
     └── MigrationNeeded              the schema is missing, older or newer than this version
 
 Control flow inside a task, not errors of goque: Cancel, GiveUp, RetryAfter, Snooze.
@@ -181,6 +182,10 @@ class DatabaseError(GoqueError):
 
 class DatabaseUnavailable(DatabaseError):
     """There is no connection to be had, or it broke. The outcome of a broken commit is unknown."""
+
+
+class NotPermitted(DatabaseError):
+    """The database role of this session lacks the right to it. Nothing was changed."""
 
 
 class MigrationNeeded(DatabaseError):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import goque.queries
+from goque.queries import roles
 from goque.sql import Template, all_templates
 
 GOLDEN = Path(__file__).parent / "architecture" / "golden"
@@ -38,6 +39,14 @@ def rendered(template: Template[Any]) -> str:
     return f"-- takes {takes}\n-- gives {gives}\n{text}\n"
 
 
+def grants() -> str:
+    """What each database role may do; of all but the first what it may do besides."""
+    looks = roles.rights(roles.READ)
+    rights = [(role, right) for role in roles.ROLES for right in sorted(roles.rights(role)) if right not in looks]
+    lines = [(roles.READ, right) for right in sorted(looks)] + rights
+    return "".join(f"{role} {right.what} {right.on}.{right.column}\n" for role, right in lines)
+
+
 def numbered(text: str) -> tuple[str, list[str]]:
     """The text with ``$1``, ``$2`` in place of names, and the names in that order."""
     names: list[str] = []
@@ -57,6 +66,7 @@ def main() -> None:
         old.unlink()
     for template in package_templates():
         (GOLDEN / f"{template.name}.sql").write_text(rendered(template))
+    (GOLDEN / "roles.txt").write_text(grants())
 
 
 if __name__ == "__main__":

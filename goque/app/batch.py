@@ -347,7 +347,7 @@ class Batch:
     def _inputs(self) -> Iterator[tuple[int, Any]]:
         from goque.app.rows import item_of
 
-        shared = self._core.decoder.shared(self.id, self._row.kwargs)
+        shared = self._core.shared(self.id)
         for span in steps(self._spans, 5_000):
             for task, source, sealed in self._core.database.all(reading.inputs([span])):
                 yield task, item_of(*self._core.decoder.arguments(source, None, sealed), shared)

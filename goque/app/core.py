@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from goque.app import apps
 from goque.app.local import LocalWorkers, ring_of
@@ -29,8 +30,8 @@ from goque.payload.functions import python_version
 from goque.payload.keys import KeyRing
 from goque.postgres import migrations
 from goque.postgres.database import Database
-from goque.queries import lanes
-from goque.queries.settings import set_setting, setting
+from goque.queries import lanes, reading
+from goque.queries.settings import note, setting
 from goque.settings import Settings, usable_cores
 from goque.worker.task.registry import Registry
 
@@ -94,7 +95,7 @@ class Core:
                     "secret for all clients and workers"
                 )
         elif signed is None:
-            self.database.run(set_setting("signed", {"since": self.ring.code_keys[0].id}))
+            self.database.run(note("signed", {"since": self.ring.code_keys[0].id}))
         self._may_submit = True
 
     def lanes_of(self, batch: int) -> tuple[int, ...]:
@@ -141,6 +142,14 @@ class Core:
             )
         opener = Opener(self.ring, Purpose.FUNCTION)
         return bytes(opener.open(context_of(found[0]), found[1]))
+
+    def shared(self, batch: int) -> dict[str, Any]:
+        """The keyword arguments that all calls of a batch share.
+
+        Raises:
+            SignatureInvalid, KeyMissing: they cannot be had here.
+        """
+        return self.decoder.shared(batch, self.database.one(reading.kwargs(batch)))
 
     def say_nobody_can(self, why: str) -> None:
         """Tell the user why nothing happens."""

@@ -66,7 +66,7 @@ def item_of(args: tuple[Any, ...], kwargs: Mapping[str, Any], shared: Iterable[s
 
 def _shared(core: Core, row: BatchRow) -> dict[str, Any]:
     try:
-        return core.decoder.shared(row.id, row.kwargs)
+        return core.shared(row.id)
     except Exception:  # any object's own unpickling may fail
         return {}
 

@@ -301,11 +301,11 @@ class Task:
         row = self._row()
         if row.same_as is not None:
             return Task(self._core, row.same_as)._call()
-        if row.args is None and row.function_hash is None:
-            return (row.payload,), {}
-        args, kwargs = self._core.decoder.arguments(self.id, row.function_hash, row.args)
-        batch = self.batch
-        return args, ({**self._core.decoder.shared(batch, row.kwargs), **kwargs} if batch is not None else kwargs)
+        sealed, payload = self._core.database.one(reading.call(self.id))
+        if sealed is None and row.function_hash is None:
+            return (payload,), {}
+        args, kwargs = self._core.decoder.arguments(self.id, row.function_hash, sealed)
+        return args, (kwargs if self.batch is None else {**self._core.shared(self.batch), **kwargs})
 
 
 def patient(tick: Callable[[], None], seconds: float = 5.0) -> Callable[[], None]:

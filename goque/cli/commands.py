@@ -125,7 +125,9 @@ exit codes:
         """\
   goque migrate
   goque migrate --check            change nothing; exit code 1 if something is to be applied
-  goque migrate --sql > goque.sql  all of it as SQL, for psql""",
+  goque migrate --sql > goque.sql  all of it as SQL, for psql
+  goque migrate --roles            make database roles with the least rights as well
+  goque migrate --roles --sql      these as SQL""",
     ),
     "server": Command(
         "server",

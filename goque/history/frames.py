@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from goque.errors import HistoryTruncated
+from goque.errors import HistoryTruncated, NotPermitted
 from goque.model.identity import FIRST_BATCH, LAST_BATCH
 from goque.model.states import FAILED
 from goque.postgres.verbs import Verbs
@@ -35,7 +35,9 @@ def history(
     """Every run, and every task that has not run, newest first; ``within`` are the ranges of ids to look at."""
     filters = filters_of(given, what="history", without=(), columns=chronicle.HISTORY)
     spans = _overlap(_spans(database, filters, owner_name), within) or _NOTHING
-    frame = _fetched(database, chronicle.history(filters), "history", filters, spans)
+    frame = _permitted(
+        lambda arguments: _fetched(database, chronicle.history(filters, arguments=arguments), "history", filters, spans)
+    )
     return _told(database, frame, filters, spans, chronicle.history_size)
 
 
@@ -97,7 +99,9 @@ def schedules(database: Verbs) -> DataFrame:
 def errors(database: Verbs, *, spans: Spans) -> DataFrame:
     """Failures grouped by exception type, last line of the user's code and message, most frequent first."""
     values = looking.span_values(spans or _NOTHING)
-    return _fetch(database, listing.failures(), "errors", values, few=True)
+    return _permitted(
+        lambda arguments: _fetch(database, listing.failures(arguments=arguments), "errors", values, few=True)
+    )
 
 
 def frame_of(database: Verbs, query: Query[Any]) -> DataFrame:
@@ -112,6 +116,16 @@ def rows_frame(columns: Mapping[str, Sequence[Any]]) -> DataFrame:
     from goque.history.dtypes import series_of
 
     return pandas.DataFrame({name: series_of(name, values) for name, values in columns.items()})
+
+
+def _permitted(look: Callable[[bool], DataFrame]) -> DataFrame:
+    """Look with arguments, and without them where this session's role is not shown any."""
+    try:
+        return look(True)
+    except NotPermitted:
+        frame = look(False)
+    warnings.warn("this database role is not shown arguments: args_repr is empty", stacklevel=4)
+    return frame
 
 
 def _fetch(

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import psycopg
 
-from goque.errors import DatabaseError, DatabaseUnavailable, GoqueError, MigrationNeeded, ReadOnly
+from goque.errors import DatabaseError, DatabaseUnavailable, GoqueError, MigrationNeeded, NotPermitted, ReadOnly
 from goque.postgres import sources
 from goque.postgres.addresses import place
 
@@ -82,6 +82,12 @@ def translate(error: psycopg.Error, where: str, schema: str, doing: str, *, read
         )
     if state == "25006" and read_only:
         return ReadOnly(f"{doing} would change something, and this queue was opened with read_only=True.")
+    if state == "42501":
+        return NotPermitted(
+            f"PostgreSQL at {where} refused {doing}: {said}. Connect as a role that may, or have this one granted what "
+            "it needs (goque migrate --roles makes roles for it).",
+            sqlstate=state,
+        )
     code = f" [{state}]" if state else ""
     return DatabaseError(f"PostgreSQL at {where} refused {doing}: {said}{code}.{_remedy(state)}", sqlstate=state)
 
@@ -127,8 +133,6 @@ def _last_line(error: psycopg.Error) -> str:
 
 
 def _remedy(state: str) -> str:
-    if state == "42501":
-        return " Grant this role what it needs, or connect as another role."
     if state in ("55P03", "57014"):
         return (
             " It waited too long for a lock or ran too long; look for a long transaction in pg_stat_activity, then "

@@ -16,7 +16,7 @@ from goque.postgres.database import Database
 from goque.postgres.sources import Migration
 from goque.sql.statement import quoted_schema
 
-__all__ = ["Migration", "check", "migrate", "pending", "script"]
+__all__ = ["Migration", "check", "grant", "migrate", "pending", "script"]
 
 _logger = logging.getLogger("goque.migrate")
 
@@ -42,6 +42,12 @@ def migrate(database: Database, *, folder: Path | None = None) -> list[Migration
         _logger.info("applied migration %04d_%s to schema %s", step.number, step.name, database.schema)
         applied.append(step)
     return applied
+
+
+def grant(database: Database, script: str) -> None:
+    """Run the SQL that makes roles and gives them their rights (``queries.roles``), all of it or nothing."""
+    with database.transaction("making roles") as transaction:
+        _script(transaction.connection, script)
 
 
 def pending(database: Database, *, folder: Path | None = None) -> list[Migration]:

@@ -139,7 +139,7 @@ def _seconds_between(later: Expression[Any], earlier: Expression[Any]) -> Expres
     return positive
 
 
-def _history_columns(chosen: Any) -> dict[str, Expression[Any]]:
+def _history_columns(chosen: Any, *, arguments: bool) -> dict[str, Expression[Any]]:
     own = chosen.own
     run, status = optional(RUN.run), coalesce(optional(RUN.status), TASK.status)
 
@@ -190,7 +190,7 @@ def _history_columns(chosen: Any) -> dict[str, Expression[Any]]:
         "error_type": optional(RUN.error_type),
         "error": coalesce(optional(RUN.error), reason),
         "traceback": optional(RUN.traceback),
-        "args_repr": optional(RUN.args_repr),
+        "args_repr": optional(RUN.args_repr) if arguments else null(TEXT),
         "log_tail": function("right", TEXT, of_run(TASK.log, RUN.log), lit(TAIL), nullable=True),
         "metadata": TASK.metadata,
     }
@@ -205,10 +205,13 @@ HISTORY = (
 """The columns of history, in order."""
 
 
-def history(filters: Filters) -> Query[Any]:
-    """One row per run, and one for each task that has not run; run it with ``span_values``."""
+def history(filters: Filters, *, arguments: bool = True) -> Query[Any]:
+    """One row per run, and one for each task that has not run; run it with ``span_values``.
+
+    Without ``arguments`` nothing is read that a role which only looks is not shown.
+    """
     chosen: Any = _chosen(filters, most(filters)).sub("chosen")
-    known = _history_columns(chosen)
+    known = _history_columns(chosen, arguments=arguments)
     columns = [known[name].as_(name) for name in filters.columns or HISTORY]
     worker = case((chosen.own, TASK.worker_id), else_=optional(RUN.worker_id))
     query = (

@@ -40,6 +40,7 @@ from goque.sql import (
     lit,
     max_,
     min_,
+    null,
     optional,
     present,
     queues,
@@ -179,7 +180,7 @@ _MOST_SHARED = 1_000_000
 # A limit also keeps the planner from reading the whole table, where it has no statistics, instead of a small index.
 
 
-def failures() -> Query[Any]:
+def failures(*, arguments: bool = True) -> Query[Any]:
     """The failed tasks of some ranges, grouped by what went wrong in their last run; run it with ``span_values``.
 
     A task that shares the failure of another counts with that one's last run.
@@ -231,7 +232,7 @@ def failures() -> Query[Any]:
         .sub("grouped")
     )
     sample = (
-        select(RUN.traceback, RUN.args_repr)
+        select(RUN.traceback, (RUN.args_repr if arguments else null(TEXT)).as_("args_repr"))
         .from_(RUN)
         .where(RUN.task_id == grouped.source, RUN.status == lit(Status.ERROR))
         .order_by(RUN.run.desc())

@@ -43,7 +43,6 @@ class BatchRow(NamedTuple):
     created_at: datetime
     total: int
     type: str
-    kwargs: bytes | None
     sameness: list[str]
     environment: dict[str, Any]
     metadata: dict[str, Any] | None
@@ -61,7 +60,6 @@ def _batches() -> Any:
         BATCH.created_at,
         BATCH.total,
         BATCH.type,
-        BATCH.kwargs,
         BATCH.sameness,
         BATCH.environment,
         BATCH.metadata,
@@ -145,8 +143,18 @@ def followed_by(first: int, last: int) -> Statement[int]:
     return _followed_by.bind(first=first, last=last)
 
 
+@template(read=scalar)
+def _kwargs() -> Query[Any]:
+    return select(BATCH.kwargs).from_(BATCH).where(BATCH.id == Bind("id", BIGINT))
+
+
+def kwargs(batch: int) -> Statement[bytes | None]:
+    """The keyword arguments that all calls of a batch share, sealed."""
+    return _kwargs.bind(id=batch)
+
+
 class TaskRow(NamedTuple):
-    """One task, as a person looks at it; ``args`` is sealed."""
+    """One task, as a person looks at it who need not be shown what it is called with (``call``)."""
 
     id: int
     lane: int
@@ -167,8 +175,6 @@ class TaskRow(NamedTuple):
     progress: Any
     log: str | None
     reason: str | None
-    args: bytes | None
-    payload: Any
     queue: str
     type: str
     python: str | None
@@ -176,7 +182,6 @@ class TaskRow(NamedTuple):
     key_ids: list[str]
     lacking: str | None
     function_hash: str | None
-    kwargs: bytes | None
     host: str | None
 
 
@@ -203,8 +208,6 @@ def _task() -> Query[Any]:
             TASK.progress,
             TASK.log,
             TASK.reason,
-            TASK.args,
-            TASK.payload,
             LANE.queue,
             LANE.type,
             LANE.python,
@@ -212,13 +215,11 @@ def _task() -> Query[Any]:
             LANE.key_ids,
             LANE.lacking,
             optional(FUNCTION.hash),
-            optional(BATCH.kwargs),
             optional(WORKER.host),
         )
         .from_(TASK)
         .join(LANE, LANE.id == TASK.lane_id)
         .left_join(FUNCTION, FUNCTION.id == LANE.function_id)
-        .left_join(BATCH, BATCH.id == LANE.batch_id)
         .left_join(WORKER, WORKER.id == TASK.worker_id)
         .where(TASK.id == Bind("id", BIGINT))
     )
@@ -227,6 +228,16 @@ def _task() -> Query[Any]:
 def task(id: int) -> Statement[TaskRow]:
     """One task."""
     return _task.bind(id=id)
+
+
+@template(read=tuple)
+def _call() -> Query[Any]:
+    return select(TASK.args, TASK.payload).from_(TASK).where(TASK.id == Bind("id", BIGINT))
+
+
+def call(id: int) -> Statement[tuple[bytes | None, Any]]:
+    """What a task is called with: sealed arguments, or the payload of a named type."""
+    return _call.bind(id=id)
 
 
 class RunRow(NamedTuple):

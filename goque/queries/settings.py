@@ -45,3 +45,20 @@ def _set() -> Query[Any]:
 def set_setting(name: str, value: Mapping[str, Any]) -> Statement[str]:
     """Set a fact about this database."""
     return _set.bind(name=name, value=dict(value))
+
+
+@template(read=scalar)
+def _note() -> Query[Any]:
+    return (
+        insert(SETTING)
+        .columns(SETTING.name, SETTING.value)
+        .values(Bind("name", TEXT), Bind("value", JSONB))
+        .on_conflict(SETTING.name)
+        .do_nothing()
+        .returning(SETTING.name)
+    )
+
+
+def note(name: str, value: Mapping[str, Any]) -> Statement[str]:
+    """Set a fact that is never changed again: who may note it need not be able to take it back."""
+    return _note.bind(name=name, value=dict(value))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from goque.sql import Template
-from tests.golden import GOLDEN, package_templates, rendered
+from tests.golden import GOLDEN, grants, package_templates, rendered
 
 TEMPLATES = package_templates()
 
@@ -25,3 +25,7 @@ def test_there_is_no_golden_text_of_a_query_that_is_gone() -> None:
 
 def test_no_two_queries_have_one_name() -> None:
     assert len({template.name for template in TEMPLATES}) == len(TEMPLATES) > 50
+
+
+def test_roles_may_do_what_was_looked_at_last() -> None:
+    assert grants() == (GOLDEN / "roles.txt").read_text(), "run python -m tests.golden and look at who may do what now"
