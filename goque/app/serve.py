@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -12,6 +13,7 @@ from goque.app.duties import SharedDuties
 from goque.app.local import ring_of
 from goque.app.signals import on_stop
 from goque.app.spawning import Spawner
+from goque.errors import InvalidInput
 from goque.model.events import Events
 from goque.payload.keys import KeyRing
 from goque.postgres import embedded, migrations
@@ -39,20 +41,27 @@ class Served:
 
 
 def serve(
-    settings: Settings, config: WorkerConfig, apps: Sequence[str] = (), *, events: Events | None = None
+    settings: Settings,
+    config: WorkerConfig,
+    apps: Sequence[str] = (),
+    *,
+    events: Events | None = None,
+    metrics: tuple[str, int] | None = None,
 ) -> Served:
     """Work until something in ``config`` ends it, or a signal: the first SIGTERM or SIGINT stops in an orderly way,
     the second at once. Blocks; for the main thread. ``apps`` are registries, as "package.module:name".
-    ``events`` knows who wants to hear what happens.
+    ``events`` knows who wants to hear what happens. ``metrics`` is an address and a port to serve metrics at.
 
     Raises:
         AppUnusable: one of them cannot be loaded.
+        InvalidInput: metrics cannot be served there, or prometheus_client is missing.
         ServerError, DatabaseUnavailable: there is no server to be had.
         MigrationNeeded: the schema of a shared server is missing, older or newer.
     """
     found = gathered(apps)
     database, ring = _prepared(settings, pooler=not config.listen)
     declare(database, found, settings.owner)
+    database.close()  # a worker has three connections, and this would be the fourth
     events = events or Events()
     worker = Worker(
         database,
@@ -71,11 +80,27 @@ def serve(
 
     on_stop(stop)
     try:
-        worker.run()
+        with _served(worker, events, metrics):
+            worker.run()
     finally:
         database.close()
     served.because = worker.ended_because
     return served
+
+
+@contextmanager
+def _served(worker: Worker, events: Events, metrics: tuple[str, int] | None) -> Iterator[None]:
+    """Metrics of this worker, where somebody wants them."""
+    if metrics is None:
+        yield
+        return
+    try:
+        from goque.observe import prometheus
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f'metrics need {error.name}: pip install "goque[metrics]"') from None
+    with prometheus.served(prometheus.Metrics(events, worker.database, lambda: worker.load), *metrics) as address:
+        log.info("metrics at %s", address)
+        yield
 
 
 def _prepared(settings: Settings, *, pooler: bool) -> tuple[Database, KeyRing]:

@@ -75,6 +75,13 @@ def number(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A TCP port."""
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port, which is a number up to 65535")
+    return int(text)
+
+
 def names(text: str) -> list[str]:
     """Names separated by commas."""
     found = [name.strip() for name in text.split(",") if name.strip()]
@@ -159,6 +166,9 @@ def worker_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--no-listen", action="store_true", help="behind PgBouncer in transaction mode: only poll")
     levels = ("debug", "info", "warning", "error")
+    group.add_argument("--metrics-port", type=port, metavar="PORT", help="serve Prometheus metrics; 0: any free port")
+    address = "127.0.0.1"
+    group.add_argument("--metrics-address", default=address, help=f"where to serve them (default: {address})")
     group.add_argument("--log-format", choices=("text", "json"), default="text", help="json: an object a line")
     group.add_argument("--log-level", choices=levels, default="info", help="what is said (default: info)")
 
@@ -171,7 +181,7 @@ def worker(arguments: argparse.Namespace) -> int:
     events = Events()
     logs.set_up(arguments.log_level, arguments.log_format, events)
     try:
-        served = serve(settings_of(arguments), config, arguments.app, events=events)
+        served = serve(settings_of(arguments), config, arguments.app, events=events, metrics=_metrics(arguments))
     except AppUnusable as error:
         print(f"goque: {error}", file=sys.stderr)
         return APP_UNUSABLE
@@ -198,6 +208,10 @@ def config_of(arguments: argparse.Namespace) -> WorkerConfig:
     return WorkerConfig(
         slots=slots, slot_environment=environment if variables else (), listen=not arguments.no_listen, **given
     )
+
+
+def _metrics(arguments: argparse.Namespace) -> tuple[str, int] | None:
+    return None if arguments.metrics_port is None else (arguments.metrics_address, arguments.metrics_port)
 
 
 def _variable(text: str) -> tuple[str, Sequence[str]]:

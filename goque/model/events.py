@@ -106,6 +106,17 @@ class TasksCleaned:
     by_kind: Mapping[str, int]
 
 
+class Load(NamedTuple):
+    """How much a worker holds."""
+
+    slots: int
+    running: int
+    buffered: int
+    """Claimed, and not begun."""
+    unwritten: int
+    """Ended, and not yet written."""
+
+
 class Events:
     """Who wants to hear of what. Listeners are called in the thread in which it happened, and must be quick."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from goque.errors import DatabaseUnavailable
-from goque.model.events import Events, WorkersLost
+from goque.model.events import Events, Load, WorkersLost
 from goque.payload.keys import KeyRing
 from goque.postgres.database import Database
 from goque.postgres.failures import call_with_backoff
@@ -76,6 +76,20 @@ class Worker:
     def id(self) -> int | None:
         """The worker's present id, None before it runs."""
         return None if self._crew is None else self._crew.me.id
+
+    @property
+    def database(self) -> Verbs:
+        """The connection for everything but outcomes."""
+        return self._asking
+
+    @property
+    def load(self) -> Load:
+        """How much it holds."""
+        if self._crew is None:
+            return Load(self._config.slots, 0, 0, 0)
+        _, unwritten, held = self._crew.desk.load()
+        running = self._crew.dispatcher.count_running()
+        return Load(self._config.slots, running, max(0, held - running - unwritten), unwritten)
 
     def request_stop(self) -> None:
         """Stop in an orderly way; a second request stops at once. Safe in a signal handler."""
