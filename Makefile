@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
+# Tests wait more than they compute, so there are more of them at once than a small machine has cores.
+PARALLEL := -n 3 --dist worksteal
 POOLED := $(patsubst %,tests/integration/test_%_*.py,queue batch task) tests/integration/test_history_frames.py
 
 .DEFAULT_GOAL := help
@@ -33,9 +35,9 @@ check: $(READY) ## format, lint, types, floors, unit and architecture tests; und
 # The second run repeats what uses a database on PostgreSQL 15, the oldest that is supported, the third what users do
 # behind PgBouncer. Without their programs they are left out on a developer's machine, and fail where CI is set.
 test: $(READY) ## all tests, on the embedded PostgreSQL 18, and on PostgreSQL 15 and PgBouncer where they are installed
-	$(PYTEST) -q tests
-	$(BIN)/python -m tests.oldest_server $(PYTEST) -q tests
-	$(BIN)/python -m tests.oldest_server --pooler $(PYTEST) -q $(POOLED)
+	$(PYTEST) -q $(PARALLEL) tests
+	$(BIN)/python -m tests.oldest_server $(PYTEST) -q $(PARALLEL) tests
+	$(BIN)/python -m tests.oldest_server --pooler $(PYTEST) -q $(PARALLEL) $(POOLED)
 
 demo: $(READY) ## see it work
 	$(BIN)/goque demo

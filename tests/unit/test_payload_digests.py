@@ -150,7 +150,7 @@ def test_lists_have_equal_digests_exactly_when_they_are_equal(one: list[int], ot
         ({1: "a", "x": 2}, {"x": 2, 1: "a"}),
         ([1] * 3, [1, 1, 1]),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_counts_as_the_same_has_the_same_digest(one: Any, other: Any) -> None:
     assert digest(one) == digest(other)
