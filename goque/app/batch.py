@@ -9,19 +9,21 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from goque.app import verbs
-from goque.app.core import Core, refuse_waiting_inside
-from goque.app.outcomes import ErrorPolicy, as_they_come, ended, going_on, in_order
-from goque.app.reasons import nobody_can, stuck
+from goque.app.core import Core
+from goque.app.outcomes import ErrorPolicy, as_they_come, ended, in_order
+from goque.app.panels import BatchShown
+from goque.app.reasons import nobody_can
 from goque.app.task import Task, awaited, patient
 from goque.app.verbs import Changed
 from goque.client.functions import Functions
 from goque.client.spans import Span, head, ids_of, size_of, spans_of, steps
-from goque.errors import InvalidInput, NotFound, NotSerializable
+from goque.errors import GoqueError, InvalidInput, NotFound, NotSerializable
 from goque.model.eligibility import minor
 from goque.model.identity import position_of, task_id
 from goque.model.options import Options
 from goque.model.states import Counts, Status
 from goque.model.wording import number_of
+from goque.notebook.cells import named
 from goque.payload.functions import capture
 from goque.queries import duplicates, pause, programs, reading, retry
 from goque.queries.lanes import batch_lanes, lane_options
@@ -99,13 +101,16 @@ class Batch:
         return title + ", " + (", ".join(f"{number:,} {status}" for status, number in counts.items()) or "empty") + ">"
 
     def _repr_html_(self) -> str | None:
-        from goque.notebook.html import panel
-        from goque.notebook.view import View
-
         try:
-            return panel(View(self._title(), self.total, self.counts()))
+            return self._shown().still()
         except Exception:  # a notebook shows the plain repr instead
             return None
+
+    def _ipython_display_(self) -> None:
+        try:
+            self._shown().show()
+        except GoqueError as error:
+            raise NotImplementedError from error  # IPython takes the plain repr then
 
     @property
     def positions(self) -> list[int]:
@@ -202,16 +207,8 @@ class Batch:
         return awaited(wait, lambda _: self.results()).__await__()
 
     def progress(self) -> Batch:
-        """Wait with a progress bar: a line on terminals, live HTML in notebooks. An interrupt ends only the waiting."""
-        from goque.notebook import progress
-
-        refuse_waiting_inside()
-
-        def stuck_by() -> str | None:
-            self._core.local.keep_alive(self._lanes())
-            return stuck(self._core, self._lanes())
-
-        progress.follow(self, self._title(), stuck_by, rest=going_on(self._core, self._spans))
+        """Wait with something to look at: a line on terminals, the panel in notebooks. An interrupt only ends that."""
+        self._shown().wait()
         return self
 
     # Looking
@@ -232,10 +229,16 @@ class Batch:
         return [value for _, value in self._inputs()]
 
     def errors(self) -> DataFrame:
-        """Failures grouped by exception type, last line of the user's code and message, with a sample of each."""
+        """Failures grouped by exception type, last line of the user's code and message, with an example of each.
+
+        Messages that differ only in numbers and quoted text are one group: ``error`` has marks there.
+        """
         from goque.history import frames
 
-        return frames.errors(self._core.database, spans=self._spans)
+        found = frames.errors(self._core.database, spans=self._spans)
+        for column in ("user_frame", "traceback"):
+            found[column] = found[column].map(named, na_action="ignore").astype(found[column].dtype)
+        return found
 
     def history(self, **filters: Any) -> DataFrame:
         """``q.history`` of this batch."""
@@ -294,6 +297,9 @@ class Batch:
         return changed
 
     # Inside
+
+    def _shown(self) -> BatchShown:
+        return BatchShown(self._core, self, self._title(), self._spans, whole=self._part is None)
 
     def _title(self) -> str:
         part = "" if self._part is None else f"{self.total:,} of "

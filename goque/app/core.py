@@ -24,6 +24,7 @@ from goque.client.waiting import Waiting
 from goque.client.waker import Waker
 from goque.errors import InvalidInput, KeyMissing, MigrationNeeded, PythonMismatch, ReadOnly, WaitingInsideTask
 from goque.model.manifest import App
+from goque.notebook.panel import BOARD
 from goque.payload.codec import DEFAULT_LIMIT
 from goque.payload.envelope import Opener, Purpose, context_of
 from goque.payload.functions import python_version
@@ -107,9 +108,10 @@ class Core:
         return known[1]
 
     def new_lanes(self, batch: int) -> None:
-        """The batch has got a lane: have it served, and waited for."""
+        """The batch has got a lane: have it served, waited for, and looked at."""
         self._lanes.pop(batch, None)
         self.local.serve(self.lanes_of(batch))
+        BOARD.refresh(lambda key: key[:2] == (id(self), batch))
 
     def declared(self, given: Iterable[Registry | str]) -> list[App]:
         """These registries as a worker takes them, known to everybody who enqueues.
@@ -162,6 +164,7 @@ class Core:
 
     def close(self) -> None:
         """Say what is still to be said, end the local workers, and close the connections."""
+        BOARD.forget(lambda key: key[0] == id(self))
         self.waker.flush()
         self.local.stop()
         self.waiting.close()

@@ -14,6 +14,8 @@ from goque.client.spans import Span, ids_of, size_of
 from goque.errors import InvalidInput
 from goque.model.identity import batch_of
 from goque.model.states import Status
+from goque.notebook.cells import named
+from goque.payload.failures import RemoteTraceback
 from goque.queries import outcomes
 from goque.queries.outcomes import OutcomeRow
 
@@ -35,12 +37,19 @@ def ended(core: Core, row: OutcomeRow, python: str | None) -> Ended:
         ResultUnavailable: there is a result that this process cannot have.
     """
     if row.status is not Status.DONE:
-        return Ended(row.id, None, core.decoder.error(row, python))
+        return Ended(row.id, None, _as_known_here(core.decoder.error(row, python)))
     sealed = None
     if row.result is None and row.size is not None:
         found = core.waiting.through_outages(lambda: core.database.all(outcomes.results([row.source])))
         sealed = dict(found).get(row.source)
     return Ended(row.id, core.decoder.value(row, python, sealed), None)
+
+
+def _as_known_here(error: BaseException) -> BaseException:
+    """With the cells of this notebook in the remote traceback as the user knows them."""
+    if isinstance(error.__cause__, RemoteTraceback):
+        error.__cause__ = RemoteTraceback(named(error.__cause__.text))
+    return error
 
 
 def as_they_come(

@@ -25,6 +25,7 @@ from goque.errors import (
 )
 from goque.model.identity import batch_of, position_of
 from goque.model.states import Status
+from goque.notebook.cells import named
 from goque.payload.functions import python_version
 from goque.queries import cancel, duplicates, reading
 from goque.queries.moments import Word
@@ -187,7 +188,7 @@ class Task:
     def traceback(self) -> str | None:
         """The traceback of its last run that failed, with the source lines of notebook functions."""
         run = self._last_run()
-        return None if run is None else run.traceback
+        return None if run is None or run.traceback is None else named(run.traceback)
 
     @property
     def logs(self) -> str:

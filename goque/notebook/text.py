@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from goque.model.durations import in_words
 from goque.model.states import Status
-from goque.notebook.view import View
+from goque.notebook.view import SYMBOLS, View
 
 BAR = 24
 _SHORTEST_BAR = 8
@@ -41,6 +41,20 @@ def sentence(view: View) -> str:
     if not view.complete and view.eta is not None:
         parts.append(f"eta {in_words(view.eta)}")
     return ", ".join(parts) + (f"; {view.note}" if view.note else "")
+
+
+def failures(view: View) -> str:
+    """Failures in groups, a line each."""
+    lines = (
+        f"{SYMBOLS[Status.ATTEMPTS_LEFT]} {group.number:,} x {group.title} ({group.frame}; {place(group.position)})"
+        for group in view.failures
+    )
+    return "\n".join(lines)
+
+
+def place(position: int) -> str:
+    """A task by its place in its batch, as ``batch[17]`` finds it."""
+    return f"[{position}]"
 
 
 def pace(rate: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from goque.model.states import Status
@@ -26,10 +26,39 @@ SYMBOLS: Mapping[Status, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A task that runs: its place in the batch, for how many seconds, and what it says of its progress."""
+
+    position: int
+    seconds: float
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Tasks that failed in one way: how many, what is common to their messages, where, and one of them as a sample."""
+
+    number: int
+    error_type: str
+    message: str
+    frame: str
+    position: int
+    traceback: str
+
+    @property
+    def title(self) -> str:
+        """Type and message, in one line."""
+        first, *rest = self.message.strip().splitlines() or [""]
+        text = f"{self.error_type}: {first}" if first else self.error_type
+        return text + (" …" if rest else "")
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A batch at one moment. ``rate`` is tasks per second, ``eta`` and ``elapsed`` are seconds, None where unknown.
 
-    ``note`` says what the user should know or do, such as why nothing happens.
+    ``note`` says what the user should know or do, such as why nothing happens; ``running`` are the tasks that have been
+    running longest. ``workers`` and ``slots`` are those alive, None where nobody asked.
     """
 
     title: str
@@ -39,6 +68,11 @@ class View:
     rate: float | None = None
     eta: float | None = None
     note: str = ""
+    paused: bool = False
+    workers: int | None = None
+    slots: int = 0
+    running: Sequence[Running] = ()
+    failures: Sequence[Failures] = ()
 
     @property
     def ended(self) -> int:
@@ -49,6 +83,11 @@ class View:
     def failed(self) -> int:
         """Tasks that failed for good."""
         return self.counts.get(Status.ATTEMPTS_LEFT, 0)
+
+    @property
+    def failing(self) -> int:
+        """Tasks of which a run failed, those that will be tried again included."""
+        return self.failed + self.counts.get(Status.ERROR, 0)
 
     @property
     def complete(self) -> bool:

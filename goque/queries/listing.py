@@ -37,6 +37,7 @@ from goque.sql import (
     coalesce,
     columns_of,
     count,
+    function,
     lit,
     max_,
     min_,
@@ -176,12 +177,23 @@ def queue_rows(filters: Filters) -> Query[Any]:
     return found
 
 
-_MOST_SHARED = 1_000_000
 # A limit also keeps the planner from reading the whole table, where it has no statistics, instead of a small index.
+_MOST_SHARED = 1_000_000
+_MASKED_CHARACTERS = 500
+_MASKS = (
+    (r"0x[0-9A-Fa-f]+", "0x…"),
+    (r"(?<!\w)'[^']*'(?!\w)", "'…'"),
+    (r'(?<!\w)"[^"]*"(?!\w)', '"…"'),
+    (r"\d+([.,:]\d+)*", "#"),
+)
+"""What differs between messages of one kind of failure: addresses, quoted text, numbers."""
 
 
-def failures(*, arguments: bool = True) -> Query[Any]:
+def failures(most: int = 1_000, *, arguments: bool = True) -> Query[Any]:
     """The failed tasks of some ranges, grouped by what went wrong in their last run; run it with ``span_values``.
+
+    Messages that differ in numbers, addresses and quoted text only are of one group, whose ``error`` has marks in their
+    places and whose ``example`` is one of them.
 
     A task that shares the failure of another counts with that one's last run.
     """
@@ -219,7 +231,8 @@ def failures(*, arguments: bool = True) -> Query[Any]:
         select(
             every.error_type,
             every.user_frame,
-            every.error,
+            every.masked,
+            case((min_(every.error) == max_(every.error), min_(every.error)), else_=every.masked).as_("error"),
             count().as_("n"),
             min_(every.task_id).as_("task_id"),
             min_(every.source).as_("source"),
@@ -228,11 +241,15 @@ def failures(*, arguments: bool = True) -> Query[Any]:
         .from_(every)
         .group_by(1, 2, 3)
         .order_by(count().desc())
-        .limit(1_000)
+        .limit(most)
         .sub("grouped")
     )
     sample = (
-        select(RUN.traceback, (RUN.args_repr if arguments else null(TEXT)).as_("args_repr"))
+        select(
+            RUN.error.as_("example"),
+            RUN.traceback,
+            (RUN.args_repr if arguments else null(TEXT)).as_("args_repr"),
+        )
         .from_(RUN)
         .where(RUN.task_id == grouped.source, RUN.status == lit(Status.ERROR))
         .order_by(RUN.run.desc())
@@ -248,6 +265,7 @@ def failures(*, arguments: bool = True) -> Query[Any]:
             grouped.task_id,
             grouped.last_at,
             sample.args_repr,
+            sample.example,
             sample.traceback,
         )
         .from_(grouped)
@@ -268,4 +286,7 @@ def _failed_runs(*conditions: Condition) -> Any:
 
 def _what_went_wrong(run: Any) -> tuple[Expression[Any], ...]:
     kind = coalesce(run.error_type, run.outcome.cast(TEXT)).as_("error_type")
-    return kind, run.user_frame, run.error, run.finished_at
+    masked = function("left", TEXT, run.error, lit(_MASKED_CHARACTERS), nullable=True)
+    for pattern, mark in _MASKS:
+        masked = function("regexp_replace", TEXT, masked, pattern, mark, "g", nullable=True)
+    return kind, run.user_frame, run.error, masked.as_("masked"), run.finished_at

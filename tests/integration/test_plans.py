@@ -19,7 +19,7 @@ from goque.model.eligibility import EVERY_QUEUE, Eligibility
 from goque.model.states import RunOutcome, Status
 from goque.postgres.connections import Connection, Profile, connect
 from goque.postgres.database import Database
-from goque.queries import cancel, claim, duplicates, finish, handback, outcomes, spawning, upkeep, workers
+from goque.queries import cancel, claim, duplicates, finish, glance, handback, outcomes, spawning, upkeep, workers
 from goque.queries.enqueue import Single
 from goque.sql import Statement, scalar
 from tests.conftest import _new_database
@@ -84,6 +84,8 @@ WORKERS: dict[str, Callable[[], Statement[Any]]] = {
 CLIENTS: dict[str, Callable[[], Statement[Any]]] = {
     "cancel_range": lambda: cancel.cancel_range(BATCH, 2 * BATCH - 1, None),
     "cancel_finished_range": lambda: cancel.cancel_range(BATCH, BATCH, None),
+    "glance": lambda: glance.glance(1, local=True),
+    "running": lambda: glance.running(3 * BATCH, 4 * BATCH, 5),
     "outcomes_within": lambda: outcomes.outcomes_within([(9 * BATCH, 10 * BATCH - 1)], 1_000),
     "outcomes_of": lambda: outcomes.outcomes_of(IDS),
 }

@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import itertools
+from typing import Any
 
 import pytest
 
 from goque.model.states import Status
-from goque.notebook import progress
-from goque.notebook.view import View
+from goque.notebook import progress, watching
+from goque.notebook.cells import in_notebook
+from goque.notebook.view import Failures, Running, View
+from goque.notebook.watching import Glance, Watch
 
 
-class Counts:
-    """A batch that gives these numbers of ended tasks, one by one, the last one for ever."""
+class Ended:
+    """A batch of which so many tasks have ended, one number for each look, the last one for ever."""
 
-    def __init__(self, *ended: int, total: int = 4, failed: int = 0) -> None:
+    title = "batch 7"
+
+    def __init__(self, *ended: int, total: int = 4, failed: int = 0, stuck: str | None = None) -> None:
         self.total = total
         self._failed = failed
-        self._ended = self._forever(ended)
+        self._stuck = stuck
+        self._ended = itertools.chain(ended, itertools.repeat(ended[-1]))
 
-    def counts(self) -> dict[Status, int]:
+    def glance(self) -> Glance:
         ended = next(self._ended)
         if ended < 0:
             raise KeyboardInterrupt
-        return {Status.DONE: ended - self._failed, Status.ATTEMPTS_LEFT: self._failed, Status.NEW: self.total - ended}
+        left = self.total - ended
+        return Glance({Status.DONE: ended - self._failed, Status.ATTEMPTS_LEFT: self._failed, Status.NEW: left})
 
-    @staticmethod
-    def _forever(ended: tuple[int, ...]) -> Iterator[int]:
-        yield from ended
-        while True:
-            yield ended[-1]
+    def running(self) -> list[Running]:
+        return []
+
+    def failures(self) -> list[Failures]:
+        return []
+
+    def stuck(self) -> str | None:
+        return self._stuck
+
+
+def follow(screen: progress.Screen, *ended: int, **more: Any) -> None:
+    progress.follow(Watch(Ended(*ended, **more)), screen)
 
 
 class Seen:
@@ -60,55 +74,55 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_look_is_shown_and_the_last_state_stays() -> None:
     screen = Seen()
-    progress.follow(Counts(0, 1, 3, 4), "batch 7", screen=screen)
+    follow(screen, 0, 1, 3, 4)
     assert [view.ended for view in screen.shown] == [0, 1, 3]
     assert [view.complete for view in screen.last] == [True]
 
 
 def test_a_batch_that_has_ended_already_is_shown_once() -> None:
     screen = Seen()
-    progress.follow(Counts(0, total=0), "empty", screen=screen)
+    follow(screen, 0, total=0)
     assert (len(screen.shown), len(screen.last)) == (0, 1)
 
 
 def test_failures_name_what_can_be_done_about_them() -> None:
     screen = Seen()
-    progress.follow(Counts(4, failed=2), "batch 7", screen=screen)
+    follow(screen, 4, failed=2)
     assert "retry()" in screen.last[0].note
 
 
 def test_an_interrupt_ends_the_waiting_and_says_that_the_work_goes_on() -> None:
     screen = Seen()
     with pytest.raises(KeyboardInterrupt, match="stopped waiting; 3 of 4 tasks have ended and the rest go on"):
-        progress.follow(Counts(0, 3, -1), "batch 7", screen=screen)
+        follow(screen, 0, 3, -1)
     assert "the rest go on" in screen.last[0].note
 
 
 def test_when_nothing_happens_the_reason_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "STUCK_S", 0.0)
+    monkeypatch.setattr(watching, "STUCK_S", 0.0)
     screen = Seen()
-    progress.follow(Counts(0, 0, 4), "batch 7", lambda: "no worker is alive; start one", screen)
-    assert screen.shown[0].note == "no worker is alive; start one"
+    follow(screen, 0, 0, 4, stuck="no worker is alive; start one")
+    assert screen.shown[1].note == "no worker is alive; start one"
 
 
 def test_a_terminal_has_one_line_that_changes() -> None:
     stream = Terminal()
-    progress.follow(Counts(0, 2, 4), "batch 7", screen=progress.screen_here(stream))
+    follow(progress.screen_here(stream), 0, 2, 4)
     assert stream.getvalue().count("\n") == 1
     assert stream.getvalue().count("\r") == 3
 
 
 def test_a_note_stands_above_the_line_of_a_terminal_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "STUCK_S", 0.0)
+    monkeypatch.setattr(watching, "STUCK_S", 0.0)
     stream = Terminal()
-    progress.follow(Counts(0, 0, 1, 4), "batch 7", lambda: "no worker is alive", progress.screen_here(stream))
+    follow(progress.screen_here(stream), 0, 0, 1, 4, stuck="no worker is alive")
     assert stream.getvalue().count("no worker is alive") == 1
-    assert stream.getvalue().startswith("\rno worker is alive\x1b[K\n\r[")
+    assert "\rno worker is alive\x1b[K\n\r[" in stream.getvalue()
 
 
 def test_a_log_gets_a_line_at_the_end_and_few_before() -> None:
     stream = io.StringIO()
-    progress.follow(Counts(0, 1, 2, 3, 4), "batch 7", screen=progress.screen_here(stream))
+    follow(progress.screen_here(stream), 0, 1, 2, 3, 4)
     assert stream.getvalue().splitlines() == [stream.getvalue().strip()]
     assert "4 of 4 ended" in stream.getvalue()
 
@@ -123,4 +137,4 @@ def test_a_log_gets_a_line_when_something_changed_and_some_time_has_passed() -> 
 
 
 def test_outside_a_kernel_there_is_no_notebook() -> None:
-    assert not progress.in_notebook()
+    assert not in_notebook()

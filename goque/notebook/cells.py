@@ -1,0 +1,55 @@
+"""Cells of the notebook as their user knows them, in tracebacks from elsewhere. Not for: the names that travel.
+
+Code of a notebook travels under a name made of the cell's content, "<notebook cell 1234>", which is the same in every
+kernel. Where this kernel has run such a cell, its number says more.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+_IN_TRACEBACK = re.compile(r'File "<notebook cell (\w+)>", line (\d+)')
+_ANYWHERE = re.compile(r"<notebook cell (\w+)>(?::(\d+)( (?=\S))?)?")
+
+
+def named(text: str, cells: Mapping[str, int] | None = None) -> str:
+    """The text with "Cell In[3], line 5" where it spoke of a cell that this kernel has run, as IPython spells it."""
+    if "<notebook cell " not in text:
+        return text
+    known = numbers() if cells is None else cells
+    text = _IN_TRACEBACK.sub(lambda found: _spelled(found, known), text)
+    return _ANYWHERE.sub(lambda found: _spelled(found, known), text)
+
+
+def numbers() -> Mapping[str, int]:
+    """The last number that each cell of this kernel ran under, by what its content makes of its name."""
+    # IPython keeps it for its own tracebacks, and has no public way to ask for all of it.
+    files: Mapping[str, int] = getattr(getattr(_shell(), "compile", None), "_filename_map", {})
+    return {PurePath(name).stem: number for name, number in files.items()}
+
+
+def execution_count() -> int:
+    """The number of the cell that runs now."""
+    number: int = getattr(_shell(), "execution_count", 0)
+    return number
+
+
+def in_notebook() -> bool:
+    """Whether a kernel runs this code; IPython in a terminal has none."""
+    return getattr(_shell(), "kernel", None) is not None
+
+
+def _shell() -> Any:
+    interactive = sys.modules.get("IPython")
+    return None if interactive is None else interactive.get_ipython()
+
+
+def _spelled(found: re.Match[str], known: Mapping[str, int]) -> str:
+    cell, line, *function = found.groups()
+    if cell not in known:
+        return found[0]
+    return f"Cell In[{known[cell]}]" + (f", line {line}" if line else "") + (", in " if any(function) else "")

@@ -1,0 +1,63 @@
+"""A batch in a real kernel: what a saved notebook keeps. Not for: what a view looks like (tests/unit)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from goque.postgres import embedded
+
+SETUP = """
+from goque import Queue
+q = Queue(workers=2)
+def halve(x):
+    if x % 13 == 0:
+        raise ValueError(f"unlucky {x}")
+    return x / 2
+batch = q.options(max_attempts=1).map(halve, range(40))
+batch.progress()
+"""
+ERRORS = (
+    "[str(batch.errors().loc[0, name]) for name in ('user_frame', 'error', 'example', 'count')], batch[13].traceback"
+)
+
+
+@pytest.mark.timeout(120)
+def test_the_last_state_of_a_batch_stays_in_the_notebook(server_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOQUE_HOME", str(server_home))
+    monkeypatch.delenv("GOQUE_DSN", raising=False)
+    sources = (SETUP, "batch", "batch[3:5]", ERRORS, "q.close()")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    try:
+        NotebookClient(notebook, timeout=90, kernel_name="python3").execute()
+    finally:
+        embedded.stop(server_home)
+    waited, shown = outputs(notebook.cells[0]), outputs(notebook.cells[1])
+    # The cell returns the batch, which is not shown a second time. What has ended is plain HTML; a button is left.
+    for state, failures, button in (waited, shown):
+        assert not any("widget" in kind for kind in (*state, *failures))
+        assert '<progress max="40" value="40"' in state["text/html"]
+        assert "40 of 40 ended (36 done, 4 attempts_left), after" in state["text/plain"]
+        assert "retry()" in state["text/html"]
+        assert "4 × <strong>ValueError: unlucky #</strong>" in failures["text/html"]
+        assert "Cell In[1], line 5, in halve" in failures["text/html"]
+        assert "raise ValueError(f&quot;unlucky {x}&quot;)" in failures["text/html"]
+        assert failures["text/plain"] == "✗ 4 x ValueError: unlucky # (Cell In[1], line 5, in halve; [0])"
+        assert button["text/html"] == ""
+    (part,) = outputs(notebook.cells[2])
+    assert "2 of 40 x" in part["text/html"]
+    assert '<progress max="2" value="2"' in part["text/html"]
+    (said,) = outputs(notebook.cells[3])
+    grouped, traceback = ast.literal_eval(said["text/plain"])
+    assert grouped == ["Cell In[1], line 5, in halve", "unlucky #", "unlucky 0", "4"]
+    assert "  Cell In[1], line 5, in halve\n    raise ValueError" in traceback
+
+
+def outputs(cell: nbformat.NotebookNode) -> list[dict[str, str]]:
+    """The displayed outputs of a cell; nothing may have gone to its streams."""
+    assert [output for output in cell.outputs if output.output_type in ("stream", "error")] == []
+    return [output.data for output in cell.outputs]
