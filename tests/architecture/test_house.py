@@ -18,6 +18,7 @@ THREADS = {
     "goque/cli/changing.py",  # a bulk verb under a progress line
     "goque/client/callbacks.py",  # add_done_callback
     "goque/client/waker.py",  # the trailing edge of a debounced notification
+    "goque/notebook/panel.py",  # one press of a button
     "goque/worker/child/threads.py",  # the slots of a thread child, and its loop
 }
 # What users decide is read in settings; these read what belongs to others, or hand the environment on.
