@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from goque import Queue
 from goque.postgres import embedded, scratch
 from goque.postgres.database import Database
+from goque.testing import databases
 from tests.servers import missing_programs
 
 pytest_plugins = ["goque.testing.fixtures"]
@@ -80,6 +81,15 @@ def database(dsn: str) -> Iterator[Database]:
     made = Database(dsn)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def shared(server_dsn: str, template_database: str) -> Iterator[Database]:
+    """One migrated database for all tests of a module that leave it as it was: a copy takes longer than they."""
+    with databases.database(server_dsn, template_database) as dsn:
+        made = Database(_addressed(dsn))
+        yield made
+        made.close()
 
 
 @pytest.fixture

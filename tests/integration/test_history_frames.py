@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -72,9 +73,16 @@ def write(database: Database, text: str) -> None:
             database.run(Statement(part, {}, tuple, "story"))
 
 
+@pytest.fixture(scope="module")
+def told(shared: Database) -> Database:
+    """A database with the story in it, to be read."""
+    write(shared, STORY)
+    return shared
+
+
 @pytest.fixture
-def told(database: Database) -> Database:
-    """The database with the story in it."""
+def retold(database: Database) -> Database:
+    """The same for one test, which adds to it."""
     write(database, STORY)
     return database
 
@@ -265,17 +273,17 @@ def test_errors_are_grouped_with_a_sample(told: Database) -> None:
     assert frames.errors(told, spans=[]).dtypes.equals(frame.dtypes)
 
 
-def test_queues_batches_and_workers_count_without_counting_rows(told: Database) -> None:
-    write(told, "INSERT INTO goque.queue (name, paused) VALUES ('default', true)")
-    queue = frames.queues(told).set_index("name")
+def test_queues_batches_and_workers_count_without_counting_rows(retold: Database) -> None:
+    write(retold, "INSERT INTO goque.queue (name, paused) VALUES ('default', true)")
+    queue = frames.queues(retold).set_index("name")
     assert queue.loc["etl", ["new", "done", "paused"]].tolist() == [1, 1, False]
     assert queue.loc["default", ["new", "done", "paused"]].tolist() == [0, 1, True]
     assert queue.loc["etl", "oldest_ready_s"] > 0
     assert pd.isna(queue.loc["default", "oldest_ready_s"])
-    assert frames.batches(told)["id"].tolist() == [1001, 1000]
-    assert frames.batches(told, batch="nightly")["unfinished"].tolist() == [2]
-    assert frames.workers(told, alive=True)["pid"].tolist() == [4711]
-    assert frames.workers(told, alive=False).dtypes.equals(frames.workers(told).dtypes)
+    assert frames.batches(retold)["id"].tolist() == [1001, 1000]
+    assert frames.batches(retold, batch="nightly")["unfinished"].tolist() == [2]
+    assert frames.workers(retold, alive=True)["pid"].tolist() == [4711]
+    assert frames.workers(retold, alive=False).dtypes.equals(frames.workers(retold).dtypes)
 
 
 def test_a_query_of_ones_own_gets_dtypes_from_its_columns(told: Database) -> None:
@@ -306,12 +314,12 @@ WAYS = {"pandas": fetching.by_pandas_csv, "arrow": fetching.by_arrow_csv}
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("columns", [None, ["log_tail"], ["cpu_s"], ["metadata"], ["run_at"]], ids=str)
-def test_every_way_of_fetching_gives_the_same_frame(database: Database, way: str, columns: list[str] | None) -> None:
+def test_every_way_of_fetching_gives_the_same_frame(database: Database, way: str) -> None:
     fetch = WAYS[way]
     write(database, TRICKY)
-    given = {"columns": columns, "since": datetime(1900, 1, 1, tzinfo=UTC), "queue": ["", 'a"\\,{}']}
-    for more, rows in (({}, 8), ({"type": "none"}, 0)):
+    columns = (None, ["log_tail"], ["cpu_s"], ["metadata"], ["run_at"])
+    for some, (more, rows) in product(columns, (({}, 8), ({"type": "none"}, 0))):
+        given = {"columns": some, "since": datetime(1900, 1, 1, tzinfo=UTC), "queue": ["", 'a"\\,{}']}
         filters = filters_of(given | more, what="history", without=(), columns=chronicle.HISTORY)
         query = chronicle.history(filters)
         values = looking.span_values(looking.EVERYTHING)
@@ -368,32 +376,31 @@ def test_rows_of_python_values_keep_whole_numbers_and_the_order_of_statuses() ->
     assert frames.rows_frame({"status": [], "position": []}).dtypes.astype(str).tolist() == ["category", "Int64"]
 
 
-def test_a_task_that_shares_a_failure_is_counted_with_it(told: Database) -> None:
+def test_a_task_that_shares_a_failure_is_counted_with_it(retold: Database) -> None:
     write(
-        told,
+        retold,
         "INSERT INTO goque.task (id, lane_id, status, same_as) VALUES "
         "(1001000000000, 1, 'attempts_left', 1000000000001), (1001000000001, 1, 'done', 1000000000000);",
     )
-    both = frames.errors(told, spans=[looking.span_of(1000), looking.span_of(1001)])
+    both = frames.errors(retold, spans=[looking.span_of(1000), looking.span_of(1001)])
     assert both["count"].tolist() == [2]
-    [shared] = frames.errors(told, spans=[looking.span_of(1001)]).itertuples()
+    [shared] = frames.errors(retold, spans=[looking.span_of(1001)]).itertuples()
     assert (shared.task_id, shared.count, shared.error, shared.args_repr) == (1001000000000, 1, "took too long", "(1,)")
 
 
-@pytest.mark.parametrize("order", ["task_id", "-task_id"])
-@pytest.mark.parametrize("size", [1, 2, 3, 8])
-def test_pages_in_the_order_of_ids_give_every_row_once(
-    told: Database, order: str, size: int, recwarn: pytest.WarningsRecorder
-) -> None:
-    write(told, "UPDATE goque.task SET run = 1, worker_id = 7, seq = -1 WHERE id = 1000000000003;")  # in a buffer
-    whole = keys(frames.history(told, order_by=order))
-    page = frames.history(told, order_by=order, limit=size)
-    rows = keys(page)
-    while (last := page.attrs["next"]) is not None:
-        page = frames.history(told, order_by=order, limit=size, after=last)
-        rows += keys(page)
-    assert rows == whole
-    assert len(rows) == 8
+def test_pages_in_the_order_of_ids_give_every_row_once(retold: Database, recwarn: pytest.WarningsRecorder) -> None:
+    in_a_buffer = "UPDATE goque.task SET run = 1, worker_id = 7, seq = -1 WHERE id = 1000000000003;"
+    write(retold, in_a_buffer)
+    for order in ("task_id", "-task_id"):
+        whole = keys(frames.history(retold, order_by=order))
+        assert len(whole) == 8
+        for size in (1, 2, 3, 8):
+            page = frames.history(retold, order_by=order, limit=size)
+            rows = keys(page)
+            while (last := page.attrs["next"]) is not None:
+                page = frames.history(retold, order_by=order, limit=size, after=last)
+                rows += keys(page)
+            assert rows == whole, (order, size)
     assert not [warning for warning in recwarn if issubclass(warning.category, HistoryTruncated)]
 
 

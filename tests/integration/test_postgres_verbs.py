@@ -27,17 +27,17 @@ def test_run_tells_how_many_rows_changed(numbers: Database, statement: MakeState
     assert numbers.run(statement('DELETE FROM "goque".number WHERE n > 3')) == 2
 
 
-def test_one_first_and_all_read_rows(database: Database, statement: MakeStatement) -> None:
-    assert database.one(statement("SELECT 7")) == 7
-    assert database.first(statement("SELECT 7 WHERE false")) is None
-    assert database.first(statement("SELECT generate_series(1, 3)")) == 1
-    assert database.all(statement("SELECT generate_series(1, 3), 'x'", read=tuple)) == [(1, "x"), (2, "x"), (3, "x")]
+def test_one_first_and_all_read_rows(shared: Database, statement: MakeStatement) -> None:
+    assert shared.one(statement("SELECT 7")) == 7
+    assert shared.first(statement("SELECT 7 WHERE false")) is None
+    assert shared.first(statement("SELECT generate_series(1, 3)")) == 1
+    assert shared.all(statement("SELECT generate_series(1, 3), 'x'", read=tuple)) == [(1, "x"), (2, "x"), (3, "x")]
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_one_refuses_any_other_number_of_rows(database: Database, statement: MakeStatement, count: int) -> None:
+def test_one_refuses_any_other_number_of_rows(shared: Database, statement: MakeStatement, count: int) -> None:
     with pytest.raises(DatabaseError, match=f"{count} rows"):
-        database.one(statement("SELECT generate_series(1, %(count)s::bigint)", count=count))
+        shared.one(statement("SELECT generate_series(1, %(count)s::bigint)", count=count))
 
 
 @pytest.mark.parametrize(
@@ -62,30 +62,30 @@ def test_one_refuses_any_other_number_of_rows(database: Database, statement: Mak
     ],
 )
 def test_a_value_has_one_wire_type_and_comes_back(
-    database: Database, statement: MakeStatement, value: object, wire_type: str
+    shared: Database, statement: MakeStatement, value: object, wire_type: str
 ) -> None:
     query = statement("SELECT pg_typeof(%(value)s)::text, %(value)s", read=tuple, value=value)
-    assert database.one(query) == (wire_type, value)
+    assert shared.one(query) == (wire_type, value)
 
 
 @pytest.mark.parametrize("value", [[], [1] * 5000, list(range(-3, 3))])
-def test_int_lists_of_any_length_travel(database: Database, statement: MakeStatement, value: list[int]) -> None:
-    assert database.one(statement("SELECT %(value)s::bigint[]", value=value)) == value
+def test_int_lists_of_any_length_travel(shared: Database, statement: MakeStatement, value: list[int]) -> None:
+    assert shared.one(statement("SELECT %(value)s::bigint[]", value=value)) == value
 
 
-def test_a_tuple_is_an_array_too(database: Database, statement: MakeStatement) -> None:
+def test_a_tuple_is_an_array_too(shared: Database, statement: MakeStatement) -> None:
     query = statement("SELECT %(ints)s::bigint[], %(texts)s::text[]", read=tuple, ints=(1, 2), texts=("a", Colour.RED))
-    assert database.one(query) == ([1, 2], ["a", "red"])
-    assert database.one(statement("SELECT %(none)s::text[]", none=())) == []
+    assert shared.one(query) == ([1, 2], ["a", "red"])
+    assert shared.one(statement("SELECT %(none)s::text[]", none=())) == []
 
 
-def test_enum_members_travel_as_their_text(database: Database, statement: MakeStatement) -> None:
+def test_enum_members_travel_as_their_text(shared: Database, statement: MakeStatement) -> None:
     query = statement("SELECT %(one)s::text, %(many)s::text[]", read=tuple, one=Colour.RED, many=[Colour.RED])
-    assert database.one(query) == ("red", ["red"])
+    assert shared.one(query) == ("red", ["red"])
 
 
-def test_moments_come_back_in_utc(database: Database, statement: MakeStatement) -> None:
-    moment = database.one(statement("SELECT timestamptz '2026-01-01 00:00+02'"))
+def test_moments_come_back_in_utc(shared: Database, statement: MakeStatement) -> None:
+    moment = shared.one(statement("SELECT timestamptz '2026-01-01 00:00+02'"))
     assert moment == datetime(2025, 12, 31, 22, tzinfo=UTC)
     assert moment.utcoffset() == timedelta(0)
 
@@ -151,8 +151,8 @@ def test_copy_in_stores_typed_rows(numbers: Database, statement: MakeStatement) 
     assert numbers.one(statement('SELECT sum(n)::bigint, count(note) FROM "goque".number', read=tuple)) == (499500, 500)
 
 
-def test_copy_in_into_a_temporary_table(database: Database, statement: MakeStatement) -> None:
-    with database.transaction() as transaction:
+def test_copy_in_into_a_temporary_table(shared: Database, statement: MakeStatement) -> None:
+    with shared.transaction() as transaction:
         transaction.run(statement("CREATE TEMPORARY TABLE incoming (n bigint, j jsonb, t interval) ON COMMIT DROP"))
         row = (1, {"a": 1}, timedelta(seconds=3))
         transaction.copy_in("pg_temp.incoming", ["n", "j", "t"], ["int8", "jsonb", "interval"], [row])
@@ -177,14 +177,14 @@ def test_copy_in_raw_takes_encoded_rows_in_any_chunks(numbers: Database, stateme
     assert numbers.one(statement('SELECT n, note FROM "goque".number', read=tuple)) == (42, "x")
 
 
-def test_csv_tells_null_from_empty_and_quotes_values(database: Database, statement: MakeStatement) -> None:
+def test_csv_tells_null_from_empty_and_quotes_values(shared: Database, statement: MakeStatement) -> None:
     awkward = 'it\'s \\ 100% "quoted"\n{}; --'
     query = statement(
         "SELECT %(text)s::text AS a, NULL AS b, '' AS c, %(n)s::bigint AS n, timestamptz '2026-01-01 01:00+01' AS t",
         text=awkward,
         n=7,
     )
-    text = b"".join(database.copy_out_csv(query, header=True)).decode()
+    text = b"".join(shared.copy_out_csv(query, header=True)).decode()
     assert list(csv.reader(io.StringIO(text))) == [
         ["a", "b", "c", "n", "t"],
         [awkward, "", "", "7", "2026-01-01 00:00:00+00"],
@@ -192,9 +192,9 @@ def test_csv_tells_null_from_empty_and_quotes_values(database: Database, stateme
     assert ',,"",7,' in text
 
 
-def test_csv_comes_in_blocks(database: Database, statement: MakeStatement) -> None:
+def test_csv_comes_in_blocks(shared: Database, statement: MakeStatement) -> None:
     query = statement("SELECT repeat('x', 999) FROM generate_series(1, 1000)")
-    blocks = list(database.copy_out_csv(query))
+    blocks = list(shared.copy_out_csv(query))
     assert sum(map(len, blocks)) == 1_000_000
     assert 10 < len(blocks) < 20
 
