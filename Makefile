@@ -10,7 +10,7 @@ PARALLEL := -n 3 --dist worksteal
 POOLED := $(patsubst %,tests/integration/test_%_*.py,queue batch task) tests/integration/test_history_frames.py
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test demo bench golden clean
+.PHONY: help venv check test soak demo bench golden clean
 
 help: ## show what there is
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: $(READY) ## all tests, on the embedded PostgreSQL 18, and on PostgreSQL 15
 	$(PYTEST) -q $(PARALLEL) tests
 	$(BIN)/python -m tests.oldest_server $(PYTEST) -q $(PARALLEL) tests
 	$(BIN)/python -m tests.oldest_server --pooler $(PYTEST) -q $(PARALLEL) $(POOLED)
+
+soak: $(READY) ## the long forms of tests of races and of the model, on the embedded PostgreSQL; a quarter of an hour
+	$(PYTEST) -q $(PARALLEL) -m soak tests
 
 demo: $(READY) ## see it work
 	$(BIN)/goque demo

@@ -320,6 +320,14 @@ def test_every_statement_does_what_the_model_says(machine: Any) -> None:
     run_state_machine_as_test(machine, settings=OFTEN)
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("part", range(3))
+def test_every_statement_does_what_the_model_says_for_long(machine: Any, part: int) -> None:
+    """With other examples at each run; a failure prints how to repeat it."""
+    run_state_machine_as_test(machine, settings=settings(OFTEN, max_examples=1_000, derandomize=False, print_blob=True))
+
+
 MISTAKES: dict[str, tuple[Template[Any], Callable[[str], str]]] = {
     "the fence is gone": (
         finish._succeed,
