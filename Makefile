@@ -7,7 +7,9 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 # Tests wait more than they compute, so there are more of them at once than a small machine has cores.
 PARALLEL := -n 3 --dist worksteal
-POOLED := $(patsubst %,tests/integration/test_%_*.py,queue batch task) tests/integration/test_history_frames.py
+# A pooler has no part in what is refused before it is sent, in texts, and in signatures.
+POOLED := $(filter-out $(patsubst %,tests/integration/test_queue_%.py,bad_input messages signing), \
+	$(wildcard $(patsubst %,tests/integration/test_%_*.py,queue batch task))) tests/integration/test_history_frames.py
 
 .DEFAULT_GOAL := help
 .PHONY: help venv check test soak demo bench golden clean
@@ -36,7 +38,7 @@ check: $(READY) ## format, lint, types, floors, unit and architecture tests; und
 # behind PgBouncer. Without their programs they are left out on a developer's machine, and fail where CI is set.
 test: $(READY) ## all tests, on the embedded PostgreSQL 18, and on PostgreSQL 15 and PgBouncer where they are installed
 	$(PYTEST) -q $(PARALLEL) tests
-	$(BIN)/python -m tests.oldest_server $(PYTEST) -q $(PARALLEL) tests
+	$(BIN)/python -m tests.oldest_server $(PYTEST) -q $(PARALLEL) tests/architecture tests/integration tests/scenarios
 	$(BIN)/python -m tests.oldest_server --pooler $(PYTEST) -q $(PARALLEL) $(POOLED)
 
 soak: $(READY) ## the long forms of tests of races and of the model, on the embedded PostgreSQL; a quarter of an hour
