@@ -19,6 +19,7 @@ __version__ = VERSION
 if TYPE_CHECKING:
     from goque import plots
     from goque.app.batch import Batch
+    from goque.app.outbox import Outbox
     from goque.app.queue import Queue
     from goque.app.task import Task
     from goque.app.together import as_completed, gather, wait
@@ -86,6 +87,7 @@ __all__ = [
     "NotFound",
     "NotPermitted",
     "NotSerializable",
+    "Outbox",
     "PayloadError",
     "PayloadTooLarge",
     "PythonMismatch",
@@ -139,6 +141,7 @@ _HOME = {
     "NotFound": "goque.errors",
     "NotPermitted": "goque.errors",
     "NotSerializable": "goque.errors",
+    "Outbox": "goque.app.outbox",
     "PayloadError": "goque.errors",
     "PayloadTooLarge": "goque.errors",
     "PythonMismatch": "goque.errors",

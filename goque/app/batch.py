@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NoReturn, overload
@@ -13,29 +13,25 @@ from goque.app.core import Core
 from goque.app.outcomes import ErrorPolicy, as_they_come, ended, in_order
 from goque.app.panels import BatchShown
 from goque.app.reasons import nobody_can
+from goque.app.relaning import check_options, lane_for_retry
 from goque.app.task import Task, awaited, patient
 from goque.app.verbs import Changed
-from goque.client.functions import Functions
 from goque.client.spans import Span, head, ids_of, size_of, spans_of, steps
+from goque.client.units import Commit, Unit
 from goque.errors import GoqueError, InvalidInput, NotFound, NotSerializable
 from goque.model.eligibility import minor
 from goque.model.identity import position_of, task_id
-from goque.model.options import Options
-from goque.model.states import Counts, Status
+from goque.model.states import Counts, Status, statuses_of
 from goque.model.wording import number_of
 from goque.notebook.cells import named
-from goque.payload.functions import capture
-from goque.queries import duplicates, pause, programs, reading, retry
-from goque.queries.lanes import batch_lanes, lane_options
+from goque.postgres.verbs import Verbs
+from goque.queries import pause, reading
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
 from goque.queries.tally import COUNTERS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-LANE_OPTIONS = ("queue", "priority", "timeout", "max_attempts", "retry", "retry_on", "give_up_on", "tags")
-"""Options that a retry may change."""
 
 
 class Batch:
@@ -44,10 +40,13 @@ class Batch:
     Iterating gives results in input order as they come. ``id`` and ``name`` find it again: ``q.batch("name")``.
     """
 
-    def __init__(self, core: Core, row: BatchRow, spans: Sequence[Span] | None = None) -> None:
+    def __init__(
+        self, core: Core, row: BatchRow, spans: Sequence[Span] | None = None, *, commit: Commit | None = None
+    ) -> None:
         self._core = core
         self._row = row
         self._part = None if spans is None else list(spans)
+        self._commit = commit
 
     # What it is
 
@@ -126,7 +125,7 @@ class Batch:
     def __getitem__(self, key: Any) -> Task | Batch:
         """A task by its place, or a part: by slice, by a list of places, or by a mask as long as the batch."""
         if isinstance(key, Integral) and not isinstance(key, bool):
-            return Task(self._core, self._id_at(self._place(int(key))))
+            return self._task(self._id_at(self._place(int(key))))
         if isinstance(key, slice):
             places: Iterable[int] = range(*key.indices(self.total))
             if self._part is None and key.step in (None, 1):
@@ -144,7 +143,7 @@ class Batch:
 
         ``error_type`` is a class or its name, with or without the module.
         """
-        wanted = None if status is None else _statuses(status)
+        wanted = None if status is None else statuses_of(status)
         name = f"{error_type.__module__}.{error_type.__qualname__}" if isinstance(error_type, type) else error_type
         found: list[int] = []
         for first, last in steps(self._spans, 20_000):
@@ -157,7 +156,7 @@ class Batch:
 
     def tasks(self) -> list[Task]:
         """The tasks one by one."""
-        return [Task(self._core, task) for task in ids_of(self._spans)]
+        return [self._task(task) for task in ids_of(self._spans)]
 
     # Waiting
 
@@ -218,6 +217,7 @@ class Batch:
 
         For a whole batch no row is counted, however many there are.
         """
+        self._require_commit()
         if self._part is not None:
             found = verbs.statuses(self._core, self._part)
             return Counts({status: found.get(status, 0) for status in Status})
@@ -259,9 +259,8 @@ class Batch:
 
     def cancel(self, reason: str | None = None) -> Changed:
         """Cancel what has not ended; code that runs is stopped."""
-        if self._part is None:
-            return verbs.cancel_batch(self._core, self.id, self._fresh().total, reason)
-        return verbs.cancel(self._core, self._part, reason)
+        self._core.require_writable()
+        return self._cancel(self._core.unit, reason)
 
     def pause(self) -> Batch:
         """Start no more of its tasks. What runs goes on; what waits in workers goes back within a second."""
@@ -281,22 +280,39 @@ class Batch:
         ``reset`` sets attempts to 0; otherwise one more is allowed. ``options`` may change queue, priority, timeout,
         max_attempts, tags and the retry policy.
         """
-        for name in options:
-            if name not in LANE_OPTIONS:
-                raise InvalidInput(f"a retry can change {', '.join(LANE_OPTIONS)}; not {name!r}")
+        check_options(options)
+        return self._retry(self._core.unit, reset, force, func, options)
+
+    # Inside
+
+    def _cancel(self, unit: Unit, reason: str | None) -> Changed:
+        if self._part is None:
+            return verbs.cancel_batch(unit, self.id, self._fresh(unit.database).total, reason)
+        return verbs.cancel(unit, self._part, reason)
+
+    def _retry(
+        self,
+        unit: Unit,
+        reset: bool,
+        force: bool,
+        func: Callable[..., Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Changed:
         self._core.require_key()
+        options = options or {}
         changed = verbs.retry(
-            self._core,
+            unit,
             self._spans,
             reset=reset,
             force=force,
-            lane=lambda: self._lane_for_retry(func, options),
+            lane=lambda: lane_for_retry(self._core, unit.database, self.id, func, options),
             max_attempts=options.get("max_attempts"),
         )
         self._core.new_lanes(self.id)
         return changed
 
-    # Inside
+    def _task(self, id: int) -> Task:
+        return Task(self._core, id, commit=self._commit)
 
     def _shown(self) -> BatchShown:
         return BatchShown(self._core, self, self._title(), self._spans, whole=self._part is None)
@@ -316,15 +332,21 @@ class Batch:
     def _python(self) -> str:
         return minor(self._row.environment.get("python", ""))
 
+    def _require_commit(self) -> None:
+        if self._commit is not None:
+            self._commit.require(f"batch {self.id}", reading.batch_by_id(self.id))
+
     def _lanes(self) -> tuple[int, ...]:
+        self._require_commit()
         return self._core.lanes_of(self.id)
 
     def _of(self, spans: Sequence[Span]) -> Batch:
-        return Batch(self._core, self._row, spans)
+        return Batch(self._core, self._row, spans, commit=self._commit)
 
-    def _fresh(self) -> BatchRow:
-        row = self._core.database.first(reading.batch_by_id(self.id))
+    def _fresh(self, database: Verbs) -> BatchRow:
+        row = database.first(reading.batch_by_id(self.id))
         if row is None:
+            self._require_commit()
             raise NotFound(f"batch {self.id} is not there any more")
         self._row = row
         return row
@@ -363,16 +385,12 @@ class Batch:
         said: list[str] = []
 
         def tick() -> None:
-            if not said and not any(map(self._has_worker, self._lanes())):
-                said.append("")
-                lanes = self._lanes()
-                if lanes and (why := nobody_can(self._core, lanes[-1])) is not None:
-                    self._core.say_nobody_can(why)
+            reasons = [] if said else [nobody_can(self._core, lane) for lane in self._lanes()]
+            if reasons and (why := reasons[-1]) is not None and all(reasons):
+                said.append(why)
+                self._core.say_nobody_can(why)
 
         return patient(tick)
-
-    def _has_worker(self, lane: int) -> bool:
-        return nobody_can(self._core, lane) is None
 
     def _set_paused(self, paused: bool) -> Batch:
         if self._part is not None:
@@ -382,32 +400,3 @@ class Batch:
         self._core.waker.say(Word.STOP if paused else Word.WORK)
         self._row = self._row._replace(paused=paused)
         return self
-
-    def _lane_for_retry(self, func: Callable[..., Any] | None, options: dict[str, Any]) -> int | None:
-        """The lane that retried tasks go into; None when they may stay where they are."""
-        lanes = self._core.database.all(batch_lanes(self.id))
-        if func is None and not options and not all(closed for _, closed in lanes):
-            return None
-        functions: Functions = self._core.functions
-        base = self._core.database.one(lane_options(max(lane for lane, _ in lanes)))
-        chosen = Options(
-            queue=base.queue,
-            priority=base.priority,
-            max_attempts=base.max_attempts,
-            timeout=base.timeout_s,
-            tags=base.tags,
-        ).updated(options)
-        self._core.database.run(retry.reopen_batch(self.id))
-        if func is not None:
-            stored = functions.store(capture(func))
-            self._core.database.run(duplicates.add_sameness(self.id, stored.captured.source_key))
-            return self._core.database.one(programs.lane(functions.new_lane(stored, chosen, self.id)))
-        return self._core.database.one(programs.lane(functions.lane_like(base, chosen, self.id)))
-
-
-def _statuses(given: Status | str | Sequence[Status | str]) -> list[Status]:
-    names = [given] if isinstance(given, str) else list(given)
-    try:
-        return [Status(name) for name in names]
-    except ValueError:
-        raise InvalidInput(f"status is one of {', '.join(Status)}, not {given!r}") from None

@@ -20,6 +20,7 @@ from goque.client.functions import Functions
 from goque.client.maps import Maps
 from goque.client.singles import Singles
 from goque.client.types import Types
+from goque.client.units import Unit
 from goque.client.waiting import Waiting
 from goque.client.waker import Waker
 from goque.errors import InvalidInput, KeyMissing, MigrationNeeded, PythonMismatch, ReadOnly, WaitingInsideTask
@@ -51,10 +52,8 @@ class Core:
     database: Database
     ring: KeyRing
     functions: Functions
-    waker: Waker
-    singles: Singles
+    unit: Unit
     types: Types
-    maps: Maps
     waiting: Waiting
     callbacks: Callbacks
     decoder: Decoder
@@ -63,6 +62,11 @@ class Core:
     limit: int = DEFAULT_LIMIT
     _lanes: dict[int, tuple[float, tuple[int, ...]]] = field(default_factory=dict)
     _may_submit: bool = False
+
+    @property
+    def waker(self) -> Waker:
+        """What tells workers."""
+        return self.unit.waker
 
     def require_writable(self) -> None:
         """
@@ -225,10 +229,13 @@ def make_core(
         database=database,
         ring=ring,
         functions=functions,
-        waker=waker,
-        singles=Singles(database, ring, functions, waker, limit=DEFAULT_LIMIT),
+        unit=Unit(
+            database,
+            waker,
+            Singles(database, ring, functions, waker, limit=DEFAULT_LIMIT),
+            Maps(database, ring, functions, waker, owner=settings.owner, limit=DEFAULT_LIMIT),
+        ),
         types=Types(database),
-        maps=Maps(database, ring, functions, waker, owner=settings.owner, limit=DEFAULT_LIMIT),
         waiting=waiting,
         callbacks=Callbacks(waiting),
         decoder=Decoder(ring),
@@ -259,7 +266,7 @@ def _at_fork(core: Core) -> None:
     def begin_anew() -> None:
         left = alive()
         if left is not None:
-            for part in (left.waiting, left.callbacks, left.waker, left.singles, left.functions):
+            for part in (left.waiting, left.callbacks, left.waker, left.unit.singles, left.functions):
                 part.after_fork()
 
     os.register_at_fork(after_in_child=begin_anew)

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import threading
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Literal, NoReturn, TypeAlias, overload
+from typing import Any
 
 from goque.app.batch import Batch
-from goque.app.core import make_core
+from goque.app.core import Core, make_core
+from goque.app.giving import Giving
 from goque.app.looking import Looking
+from goque.app.outbox import Outbox
 from goque.app.task import Task
-from goque.app.verbs import Changed, cancel_batch
-from goque.client.functions import encoded_policy
-from goque.client.items import Items, refuse_swapped, starred, zipped
-from goque.client.maps import Work
-from goque.client.singles import Submitted, single_only
-from goque.errors import InvalidInput, NotFound, NotSerializable
+from goque.client.units import Commit, Unit
+from goque.errors import InvalidInput, NotFound
 from goque.model.eligibility import EVERY_QUEUE
-from goque.model.options import OPTION_NAMES, Options, word
+from goque.model.options import Options, word
 from goque.model.wording import number_of
-from goque.payload import codec, fitting, preflight
-from goque.payload.functions import CapturedFunction, capture
-from goque.payload.origins import outside
+from goque.payload import codec
 from goque.queries import lanes, pause, reading
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word
@@ -33,12 +28,8 @@ from goque.queries.reading import BatchRow
 from goque.settings import read
 from goque.worker.task.registry import Registry
 
-Func: TypeAlias = Callable[..., Any]
-Shared: TypeAlias = Mapping[str, Any] | None
-No: TypeAlias = Literal[0]
 
-
-class Queue(Looking):
+class Queue(Giving, Looking):
     """Durable work for Python functions, in PostgreSQL.
 
     Without a DSN, and without ``GOQUE_DSN``, the queue lives in an embedded server of this user, which outlives this
@@ -103,137 +94,31 @@ class Queue(Looking):
         """
         self._core.close()
 
-    def __reduce__(self) -> NoReturn:
-        raise NotSerializable("a Queue cannot travel: inside a task use goque.context()")
-
-    # Giving work
-
-    def options(self, **options: Any) -> Queue:
-        """This queue with these options for what is submitted: ``q.options(timeout="10m").submit(f, x)``.
-
-        Raises:
-            UnknownOption: no such option; the message names those that resemble it.
-        """
-        if "dry_run" in options:
-            raise InvalidInput("dry_run is for one map and changes what it returns: q.map(func, items, dry_run=3)")
-        other = object.__new__(Queue)
-        other._core, other._local = self._core, self._local
-        other._options = self._options.updated(options)
-        other._given = {**self._given, **options}
-        return other
-
-    @overload
-    def map(
-        self, func: Func, *iterables: Any, kwargs: Shared = ..., strict: bool = ..., dry_run: No = ..., **options: Any
-    ) -> Batch: ...
-    @overload
-    def map(
-        self, func: Func, *iterables: Any, kwargs: Shared = ..., strict: bool = ..., dry_run: int, **options: Any
-    ) -> Batch | list[Any]: ...
-    def map(
-        self,
-        func: Func,
-        *iterables: Any,
-        kwargs: Shared = None,
-        strict: bool = True,
-        dry_run: int = 0,
-        **options: Any,
-    ) -> Batch | list[Any]:
-        """One task per item, all of them stored when this returns, or none.
-
-        Args:
-            func: any callable; it travels with what it captures.
-            iterables: the items; several iterables give an argument each, side by side.
-            kwargs: keyword arguments that all calls share, stored once.
-            strict: refuse sized iterables of unequal length; False stops at the shortest.
-            dry_run: call the function here for so many items, store nothing, and return what it returned as a list.
-            options: as ``q.options`` takes them; ``name`` makes the map idempotent.
-
-        Raises:
-            InvalidInput: something cannot be mapped; nothing was stored.
-            BatchMismatch: the batch of this name holds other work.
-        """
-        refuse_swapped(func, iterables)
-        return self._map(func, zipped(iterables, strict=strict), kwargs or {}, dry_run, options)
-
-    @overload
-    def starmap(self, func: Func, rows: Any, *, kwargs: Shared = ..., dry_run: No = ..., **options: Any) -> Batch: ...
-    @overload
-    def starmap(
-        self, func: Func, rows: Any, *, kwargs: Shared = ..., dry_run: int, **options: Any
-    ) -> Batch | list[Any]: ...
-    def starmap(
-        self, func: Func, rows: Any, *, kwargs: Shared = None, dry_run: int = 0, **options: Any
-    ) -> Batch | list[Any]:
-        """One task per row: tuples give positional arguments, mappings keyword arguments, a DataFrame its rows."""
-        return self._map(func, starred(rows), kwargs or {}, dry_run, options)
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task:
-        """One call, stored when this returns. Options go through ``q.options``, so that they never meet arguments.
-
-        Raises:
-            InvalidInput: function or arguments cannot be stored, or do not fit each other.
-            DuplicateTask: the external id is taken and ``on_duplicate="error"``.
-        """
-        self._core.require_key()
-        options = single_only(self._options)
-        captured = capture(fn)
-        self._check(captured, (args, kwargs), what="the call")
-        function = self._core.functions.store(captured)
-        single = self._core.singles.prepare(function, args, kwargs, options)
-        return self._store(single, captured.name, options)
-
-    def enqueue(self, type: str, payload: Any = None, **options: Any) -> Task:
-        """One task of a named type, stored when this returns. Its code need not be here, nor a key.
-
-        Args:
-            type: the name under which workers have it (``goque.Registry``, ``goque worker --app``).
-            payload: JSON values, a dataclass or a pydantic model. It is not signed: data, guarded by database roles.
-            options: as ``q.options`` takes them; what is not given is as the type's workers declared it.
-
-        Raises:
-            PayloadError, PayloadTooLarge: the payload cannot be stored.
-            DuplicateTask: the external id is taken and ``on_duplicate="error"``.
-        """
-        self._core.require_writable()
-        chosen = single_only(self._core.types.options(type, {**self._given, **options}))
-        if encoded_policy(chosen) is not None:
-            self._core.require_key()
-        text = fitting.as_json(payload, self._core.limit)
-        return self._store(self._core.singles.named(type, text, chosen), type, chosen)
-
-    def _store(self, single: Single, type: str, options: Options) -> Task:
-        waiting: list[tuple[Task, Single]] | None = getattr(self._local, "pipeline", None)
-        if waiting is not None:
-            if options.external_id is not None:
-                raise InvalidInput("inside q.pipeline() tasks have no external_id: submit them outside of it")
-            task = Task(self._core, single.id, single.lane)
-            task._committed = False
-            waiting.append((task, single))
-            return task
-        stored: Submitted = self._core.singles.store(single, type, options)
-        if stored.is_duplicate:
-            task = Task(self._core, stored.id, is_duplicate=True)
-            self._core.take_up([task._row().lane])
-            return task
-        self._core.take_up([stored.lane])
-        return Task(self._core, stored.id, stored.lane)
+    # Giving work otherwise than one by one
 
     @contextmanager
     def pipeline(self) -> Iterator[None]:
         """Submit many tasks one by one in this block: they are stored together when it ends, or not at all."""
         if getattr(self._local, "pipeline", None) is not None:
             raise InvalidInput("a pipeline is open in this thread already")
-        waiting: list[tuple[Task, Single]] = []
+        waiting = _Pipeline(self._core)
         self._local.pipeline = waiting
         try:
             yield
+            self._core.unit.singles.store_many(waiting.singles)
         finally:
             self._local.pipeline = None
-        self._core.singles.store_many([single for _, single in waiting])
-        for task, _ in waiting:
-            task._committed = True
-        self._core.take_up({single.lane for _, single in waiting})
+            waiting.open = False
+        self._core.take_up({single.lane for single in waiting.singles})
+
+    def using(self, connection: Any) -> Outbox:
+        """Give, cancel and retry in the transaction of this connection: all of it with its commit, or nothing.
+
+        Args:
+            connection: a psycopg 3 connection, or an SQLAlchemy connection or session over ``postgresql+psycopg``, to
+                the database that this queue lives in.
+        """
+        return Outbox(self._core, connection, self._options, self._given)
 
     def executor(self) -> Executor:
         """A ``concurrent.futures.Executor`` over this queue, for code that takes one."""
@@ -254,14 +139,7 @@ class Queue(Looking):
         Raises:
             NotFound: there is none.
         """
-        if isinstance(key, str):
-            owner, _, name = key.rpartition("/")
-            row = self._core.database.first(reading.batch_by_name(owner or self._core.settings.owner, name))
-        else:
-            row = self._core.database.first(reading.batch_by_id(key))
-        if row is None:
-            raise NotFound(f"there is no batch {key!r}; q.batches() lists them")
-        return self._found(row)
+        return self._found(self._batch_row(self._core.database, key))
 
     @property
     def last(self) -> Batch:
@@ -285,34 +163,7 @@ class Queue(Looking):
         task._row()
         return task
 
-    # Verbs
-
-    def cancel(self, *what: Task | Batch | int | str, reason: str | None = None) -> Changed:
-        """Cancel tasks (by id or as they are) and batches (by name or as they are)."""
-        total, skipped = 0, 0
-        for one in map(self._named, what):
-            if isinstance(one, Batch):
-                changed = one.cancel(reason)
-                total += changed.changed
-                skipped += sum(changed.skipped.values())
-            else:
-                done = (Task(self._core, one) if isinstance(one, int) else one).cancel(reason)
-                total, skipped = total + done, skipped + (not done)
-        return Changed(total, {"already final": skipped} if skipped else {})
-
-    def retry(self, *what: Task | Batch | int | str, reset: bool = True, force: bool = False) -> Changed:
-        """Run failed and canceled tasks (by id or as they are) and batches (by name or as they are) again.
-
-        ``force``: done ones too.
-        """
-        changed, skipped = 0, dict[str, int]()
-        for one in map(self._named, what):
-            target = Task(self._core, one) if isinstance(one, int) else one
-            result = target.retry(reset=reset, force=force)
-            changed += result.changed
-            for reason, number in result.skipped.items():
-                skipped[reason] = skipped.get(reason, 0) + number
-        return Changed(changed, skipped)
+    # Verbs for whole queues and for schedules
 
     def pause(self, *queues: str) -> None:
         """Start nothing more from these queues, or from all of them, later ones included. They still accept work."""
@@ -372,43 +223,17 @@ class Queue(Looking):
 
     # Inside
 
-    def _map(
-        self, func: Callable[..., Any], items: Items, kwargs: Mapping[str, Any], dry_run: int, given: dict[str, Any]
-    ) -> Batch | list[Any]:
-        self._core.require_key()
-        if dry_run != 0:
-            given = {**given, "dry_run": dry_run}
-        options = self._options.updated(given) if given else self._options
-        captured = capture(func)
-        first, items = items.peeked()
-        self._check(captured, None if first is None else (first[0], {**kwargs, **first[1]}))
-        if options.dry_run:
-            return items.tried(func, kwargs, options.dry_run)
-        work = Work.of(self._core.functions.store(captured), options, kwargs)
-        mapped = self._core.maps.store(work, items, self._replace)
-        row = self._core.database.one(reading.batch_by_id(mapped.batch))
-        self._core.new_lanes(mapped.batch)
-        return Batch(self._core, row)
+    def _unit(self) -> Unit:
+        return self._core.unit
 
-    def _replace(self, batch: int, reason: str) -> Changed:
-        row = self._core.database.one(reading.batch_by_id(batch))
-        return cancel_batch(self._core, batch, row.total, reason)
-
-    def _named(self, one: Task | Batch | int | str) -> Task | Batch | int:
-        """What a verb was given, a batch in place of its name."""
-        return self.batch(one) if isinstance(one, str) else one
+    def _store(self, single: Single, type: str, options: Options) -> Task:
+        waiting: _Pipeline | None = getattr(self._local, "pipeline", None)
+        return super()._store(single, type, options) if waiting is None else waiting.take(single)
 
     def _found(self, row: BatchRow) -> Batch:
         if not self._core.read_only:
             self._core.take_up(self._core.lanes_of(row.id))
         return Batch(self._core, row)
-
-    def _check(
-        self, captured: CapturedFunction, call: tuple[Any, Any] | None, *, what: str = preflight.FIRST_ITEM
-    ) -> None:
-        args, kwargs = call if call is not None else (None, None)
-        for warning in preflight.check(captured, args, kwargs, option_names=OPTION_NAMES, what=what):
-            warnings.warn(warning, stacklevel=outside())
 
     def _set_paused(self, queues: Sequence[str], paused: bool) -> None:
         self._core.require_writable()
@@ -424,3 +249,19 @@ class Queue(Looking):
 
         self._core.require_writable()
         schedules.set_paused(self._core.database, names, paused)
+
+
+class _Pipeline:
+    """Tasks of a block that are stored when it ends."""
+
+    def __init__(self, core: Core) -> None:
+        self.singles: list[Single] = []
+        self.open = True
+        self._core = core
+        self._commit = Commit(core.database, lambda: self.open)
+
+    def take(self, single: Single) -> Task:
+        if single.external_id is not None:
+            raise InvalidInput("inside q.pipeline() tasks have no external_id: submit them outside of it")
+        self.singles.append(single)
+        return Task(self._core, single.id, single.lane, commit=self._commit)

@@ -15,9 +15,9 @@ from goque.app.core import Core
 from goque.app.outcomes import Ended, as_they_come, ended
 from goque.app.reasons import nobody_can, waiting_for
 from goque.app.verbs import Changed, retry
+from goque.client.units import Commit, Unit
 from goque.errors import (
     InvalidInput,
-    NotCommitted,
     NotFound,
     NotSerializable,
     ResultUnavailable,
@@ -27,6 +27,7 @@ from goque.model.identity import batch_of, position_of
 from goque.model.states import Status
 from goque.notebook.cells import named
 from goque.payload.functions import python_version
+from goque.postgres.verbs import Verbs
 from goque.queries import cancel, duplicates, reading
 from goque.queries.moments import Word
 from goque.queries.outcomes import OutcomeRow
@@ -43,12 +44,20 @@ class Task:
     task which has it.
     """
 
-    def __init__(self, core: Core, id: int, lane: int | None = None, *, is_duplicate: bool = False) -> None:
-        """``lane`` is that of a task which this process has just submitted."""
+    def __init__(
+        self,
+        core: Core,
+        id: int,
+        lane: int | None = None,
+        *,
+        is_duplicate: bool = False,
+        commit: Commit | None = None,
+    ) -> None:
+        """``lane`` is that of a task which this process has just submitted, ``commit`` of what it is part of."""
         self._core = core
         self._lane = lane
         self._ended: Ended | None = None
-        self._committed = True
+        self._commit = commit
         self.id = id
         self.is_duplicate = is_duplicate
 
@@ -114,16 +123,11 @@ class Task:
     def cancel(self, reason: str | None = None) -> bool:
         """Cancel it, whether it waits or runs; code that runs is stopped. Returns whether this changed something."""
         self._core.require_writable()
-        changed = self._core.database.all(cancel.cancel_tasks([self.id], reason))
-        if changed:
-            self._core.database.run(duplicates.share(changed))
-            self._core.waker.say(Word.STOP)
-        else:
-            self._row()
-        return bool(changed)
+        return self._cancel(self._core.unit, reason)
 
     def add_done_callback(self, fn: Callable[[Task], object]) -> None:
         """Call ``fn(task)`` when it has ended, in a thread that all callbacks of the queue share; soon, if it has."""
+        self._require_commit()
         lane, python = self._facts()
 
         def call_back(row: OutcomeRow) -> None:
@@ -229,12 +233,8 @@ class Task:
 
         ``reset`` sets its attempts to 0; otherwise one more is allowed.
         """
-        changed = retry(self._core, [(self.id, self.id)], reset=reset, force=force)
-        row = self._row()
-        if changed:
-            self._ended = None
-            self._core.take_up([row.lane])
-        return changed
+        self._core.require_writable()
+        return self._retry(self._core.unit, reset, force)
 
     def run_here(self) -> Any:
         """The same call in this process, for the debugger. Nothing is stored."""
@@ -252,11 +252,25 @@ class Task:
 
     # Inside
 
+    def _cancel(self, unit: Unit, reason: str | None) -> bool:
+        changed = unit.database.all(cancel.cancel_tasks([self.id], reason))
+        if changed:
+            unit.database.run(duplicates.share(changed))
+            unit.waker.say(Word.STOP)
+        else:
+            self._row(unit.database)
+        return bool(changed)
+
+    def _retry(self, unit: Unit, reset: bool, force: bool) -> Changed:
+        changed = retry(unit, [(self.id, self.id)], reset=reset, force=force)
+        row = self._row(unit.database)
+        if changed:
+            self._ended = None
+            self._core.take_up([row.lane])
+        return changed
+
     def _outcome(self, timeout: float | None, stop: threading.Event | None = None) -> Ended:
-        if not self._committed:
-            raise NotCommitted(
-                f"task {self.id} is part of a transaction that has not been committed; ask again after it"
-            )
+        self._require_commit()
         if self._ended is None:
             facts = cache(self._facts)  # asked for inside the wait, which bears an outage
             warned: list[bool] = []
@@ -279,11 +293,15 @@ class Task:
             raise CancelledError
         return self._ended
 
-    def _row(self) -> TaskRow:
-        row = self._core.database.first(reading.task(self.id))
-        if row is None:
-            raise NotFound(f"there is no task {self.id}; q.tasks() lists those that there are")
-        return row
+    def _require_commit(self) -> None:
+        if self._commit is not None:
+            self._commit.require(f"task {self.id}", reading.task(self.id))
+
+    def _row(self, database: Verbs | None = None) -> TaskRow:
+        if rows := (database or self._core.database).seen(reading.task(self.id)):
+            return rows[0]
+        self._require_commit()
+        raise NotFound(f"there is no task {self.id}; q.tasks() lists those that there are")
 
     def _facts(self) -> tuple[int, str | None]:
         """Its lane, and the Python version that its function needs."""

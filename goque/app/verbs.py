@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 
 from goque.app.core import Core
 from goque.client.spans import Span, ids_of, steps
+from goque.client.units import Unit
+from goque.model.identity import task_id
 from goque.model.states import Status
+from goque.postgres.verbs import Verbs
 from goque.queries import duplicates, reading
 from goque.queries.cancel import STEP, cancel_range, close_lanes, unfinished_in
 from goque.queries.moments import Word
@@ -39,41 +42,37 @@ class Changed:
     __repr__ = __str__
 
 
-def cancel(core: Core, spans: Sequence[Span], reason: str | None) -> Changed:
+def cancel(unit: Unit, spans: Sequence[Span], reason: str | None) -> Changed:
     """Cancel tasks: each is canceled when this returns, unless it had ended before its turn came."""
-    core.require_writable()
     changed = 0
     for first, last in steps(spans, STEP * 10):
-        changed += _cancel_range(core, first, last, reason)
-    core.waker.say(Word.STOP)
+        changed += _cancel_range(unit.database, first, last, reason)
+    unit.waker.say(Word.STOP)
     total = sum(last - first + 1 for first, last in spans)
     return Changed(changed, {"already final": total - changed} if total > changed else {})
 
 
-def _cancel_range(core: Core, first: int, last: int, reason: str | None) -> int:
+def _cancel_range(database: Verbs, first: int, last: int, reason: str | None) -> int:
     """Rows that somebody has locked are skipped and come again, until none is left."""
     changed = 0
     for attempt in range(PASSES):
-        while ids := core.database.all(cancel_range(first, last, reason)):
+        while ids := database.all(cancel_range(first, last, reason)):
             changed += len(ids)
-            core.database.run(duplicates.share(ids))
-        if not core.database.first(unfinished_in(first, last)):
+            database.run(duplicates.share(ids))
+        if not database.first(unfinished_in(first, last)):
             break
         time.sleep(min(0.02 * 2**attempt, 0.5))
     return changed
 
 
-def cancel_batch(core: Core, batch: int, total: int, reason: str | None) -> Changed:
+def cancel_batch(unit: Unit, batch: int, total: int, reason: str | None) -> Changed:
     """Cancel a whole batch: nothing of it is claimed from now on."""
-    core.require_writable()
-    core.database.run(close_lanes(batch, reason))
-    from goque.model.identity import task_id
-
-    return cancel(core, [(task_id(batch, 0), task_id(batch, total) - 1)] if total else [], reason)
+    unit.database.run(close_lanes(batch, reason))
+    return cancel(unit, [(task_id(batch, 0), task_id(batch, total) - 1)] if total else [], reason)
 
 
 def retry(
-    core: Core,
+    unit: Unit,
     spans: Sequence[Span],
     *,
     reset: bool,
@@ -82,35 +81,34 @@ def retry(
     max_attempts: int | None = None,
 ) -> Changed:
     """Make failed and canceled tasks ready again (``force``: done ones too)."""
-    core.require_writable()
     changed, skipped = 0, Counter[str]()
     chosen: list[int | None] = []
     for first, last in steps(spans, STEP):
-        ids = core.database.all(retryable(first, last, force=force))
+        ids = unit.database.all(retryable(first, last, force=force))
         if not ids:
             continue
         if not chosen:
             chosen.append(lane())
-        done, left = _retry_some(core, ids, reset=reset, force=force, lane=chosen[0], max_attempts=max_attempts)
+        done, left = _retry_some(unit, ids, reset=reset, force=force, lane=chosen[0], max_attempts=max_attempts)
         changed += done
         skipped.update(left)
     total = sum(last - first + 1 for first, last in spans)
     if rest := total - changed - sum(skipped.values()):
         skipped["neither failed nor canceled"] = rest
     if changed:
-        core.waker.say(Word.WORK)
+        unit.waker.say(Word.WORK)
     return Changed(changed, dict(skipped))
 
 
 def _retry_some(
-    core: Core, ids: Sequence[int], *, reset: bool, force: bool, lane: int | None, max_attempts: int | None
+    unit: Unit, ids: Sequence[int], *, reset: bool, force: bool, lane: int | None, max_attempts: int | None
 ) -> tuple[int, Counter[str]]:
-    """One step; tasks whose canceled code still runs are waited for."""
+    """One step; tasks whose canceled code still runs are waited for, but not while the application's locks are held."""
     changed, skipped = 0, Counter[str]()
-    end = time.monotonic() + STOPPING_S
+    end = time.monotonic() + (STOPPING_S if unit.commit is None else 0.0)
     left: Sequence[int] = ids
     while left:
-        rows = core.database.all(retry_statement(left, reset=reset, force=force, lane=lane, max_attempts=max_attempts))
+        rows = unit.database.all(retry_statement(left, reset=reset, force=force, lane=lane, max_attempts=max_attempts))
         changed += sum(row.skipped is None for row in rows)
         stopping = [row.id for row in rows if row.skipped == Skip.STOPPING and row.before is Status.CANCELED]
         skipped.update(row.skipped for row in rows if row.skipped is not None and row.id not in set(stopping))

@@ -206,6 +206,14 @@ class Functions:
             )
         )
 
+    def batch_lane(self, function: StoredFunction, options: Options, batch: int) -> int:
+        """A lane for tasks of a batch, which is stored after it. One without tasks is never looked at."""
+        return self.stored_lane(self.new_lane(function, options, batch))
+
+    def stored_lane(self, new: NewLane) -> int:
+        """A lane that is there for everybody when this returns, whatever becomes of what is put into it."""
+        return self._database.one(programs.lane(new))
+
     def shared_lane(self, function: StoredFunction, options: Options, policy: bytes | None = None) -> int:
         """The lane of single tasks of this function with these options."""
         return self._shared(self.new_lane(function, options, None, policy))
@@ -215,7 +223,7 @@ class Functions:
             known = self._lanes.get(new.digest)
         if known is not None and time.monotonic() - known[0] < FRESH_S:
             return known[1]
-        lane = self._database.one(programs.lane(new))
+        lane = self.stored_lane(new)
         with self._lock:
             _keep(self._lanes, new.digest, (time.monotonic(), lane))
         return lane

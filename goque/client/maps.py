@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -27,9 +28,8 @@ from goque.payload import codec
 from goque.payload.digests import digest
 from goque.payload.envelope import Purpose, Sealer, context_of
 from goque.payload.keys import KeyRing
-from goque.postgres.database import Database
-from goque.postgres.verbs import Transaction
-from goque.queries import duplicates, enqueue, programs, reading
+from goque.postgres.verbs import Transaction, Verbs
+from goque.queries import duplicates, enqueue, reading
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
 
@@ -69,7 +69,7 @@ class Maps:
     """Stores maps, and finds named ones again."""
 
     def __init__(
-        self, database: Database, ring: KeyRing, functions: Functions, waker: Waker, *, owner: str, limit: int
+        self, database: Verbs, ring: KeyRing, functions: Functions, waker: Waker, *, owner: str, limit: int
     ) -> None:
         self._database = database
         self._functions = functions
@@ -78,6 +78,12 @@ class Maps:
         self._limit = limit
         self._arguments = Sealer.of(ring, Purpose.ARGUMENTS)
         self._kwargs = Sealer.of(ring, Purpose.KWARGS)
+
+    def within(self, transaction: Verbs) -> Maps:
+        """The same, storing inside a transaction of the application."""
+        inside = copy(self)
+        inside._database = transaction
+        return inside
 
     def store(self, work: Work, items: Items, cancel: Callable[[int, str], object]) -> Mapped:
         """Store a map, or find the batch of its name. ``cancel(batch, reason)`` is for one that is replaced.
@@ -92,9 +98,8 @@ class Maps:
         # Digests tell whether it is the same work; the items themselves are kept only if some may have to be stored.
         held: list[Call] | None = [] if work.options.on_change != "raise" else None
         calls = items.calls if held is None else _kept(items.calls, held)
-        existing = self._database.first(reading.batch_by_name(self._owner, name))
-        if existing is not None:
-            return self._meet(work, existing, b"".join(map(_digest, calls)), held, cancel)
+        if existing := self._database.seen(reading.batch_by_name(self._owner, name)):
+            return self._meet(work, existing[0], b"".join(map(_digest, calls)), held, cancel)
         given = bytearray()
         try:
             return self._store_new(work, Items(calls, items.total, False), digests=given)
@@ -102,8 +107,7 @@ class Maps:
             if error.sqlstate != NAME_TAKEN:
                 raise
         # Another process was storing it at the same time.
-        existing = self._database.one(reading.batch_by_name(self._owner, name))
-        return self._meet(work, existing, bytes(given), held, cancel)
+        return self._meet(work, self._named(name), bytes(given), held, cancel)
 
     # Named batches
 
@@ -125,8 +129,11 @@ class Maps:
         except DatabaseError as error:
             if error.sqlstate != NAME_TAKEN:
                 raise
-            now = self._database.one(reading.batch_by_name(self._owner, work.options.name or ""))
-            return self._meet(work, now, given, held, cancel)
+            return self._meet(work, self._named(work.options.name or ""), given, held, cancel)
+
+    def _named(self, name: str) -> BatchRow:
+        [found] = self._database.seen(reading.batch_by_name(self._owner, name))
+        return found
 
     def _meet_once(
         self,
@@ -136,7 +143,7 @@ class Maps:
         held: list[Call] | None,
         cancel: Callable[[int, str], object],
     ) -> Mapped:
-        there = b"".join(piece for _, piece in self._database.all(reading.digests(existing.id)))
+        there = b"".join(piece for _, piece in self._database.seen(reading.digests(existing.id)))
         same_function = work.sameness in existing.sameness
         if same_function and given == there:
             return Mapped(existing.id, existing.total, False)
@@ -159,16 +166,14 @@ class Maps:
     def _extend(self, work: Work, existing: BatchRow, calls: list[Call]) -> Mapped:
         """Add items to a batch, in a lane of their own."""
         _, ready = self._database.one(enqueue.new_batch())
-        lane = self._functions.new_lane(work.function, work.options, existing.id)
+        lane = self._functions.batch_lane(work.function, work.options, existing.id)
         # From the total that the items were compared with: had another call added some since, the ids collide.
         total = existing.total + len(calls)
         if total > SPAN:
             raise InvalidInput(f"a batch holds at most {SPAN:,} items")
         with self._database.transaction() as transaction:
             transaction.one(enqueue.grow(existing.id, total))
-            encoder = self._encoder(
-                work, existing.id, transaction.one(programs.lane(lane)), ready, first=existing.total
-            )
+            encoder = self._encoder(work, existing.id, lane, ready, first=existing.total)
             self._copy(transaction, work, encoder, encoder.chunks(calls))
         self._share(existing.id, existing.total, total)
         return Mapped(existing.id, total, False)
@@ -180,9 +185,7 @@ class Maps:
     ) -> Mapped:
         """Store a batch. The digests of a named one's items are left in ``digests``, also when it fails."""
         batch, ready = self._database.one(enqueue.new_batch())
-        new_lane = self._functions.new_lane(work.function, work.options, batch)
-        # The lane comes first and alone, since rows name it; one without tasks is never looked at.
-        lane = self._database.one(programs.lane(new_lane))
+        lane = self._functions.batch_lane(work.function, work.options, batch)
         encoder = self._encoder(work, batch, lane, ready)
         if digests is not None:
             encoder.digests = digests

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from goque.client.functions import Functions, StoredFunction
 from goque.client.waker import Waker
-from goque.errors import DuplicateTask, InvalidInput
+from goque.errors import DatabaseError, DuplicateTask, InvalidInput
 from goque.model.durations import seconds
 from goque.model.options import Options, word
 from goque.payload import codec
@@ -22,6 +23,8 @@ from goque.queries.enqueue import Single
 from goque.queries.moments import Word
 
 FIRST_RESERVE, LARGEST_RESERVE = 16, 1_000
+TOO_OLD = "40001"
+"""SQLSTATE: what a transaction would change was committed after it began."""
 BLOCK = 1_000
 """Tasks of a pipeline that are stored in one statement."""
 
@@ -32,10 +35,10 @@ MAP_ONLY = ("name", "on_change", "dry_run")
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A task that was stored, or the one that has its external id already."""
+    """A task that was stored, or the one that has its external id already, in whatever lane."""
 
     id: int
-    lane: int
+    lane: int | None
     is_duplicate: bool = False
 
 
@@ -72,10 +75,17 @@ class Singles:
         self._limit = limit
         self._seal = Sealer.of(ring, Purpose.SINGLE)
         self._ids = TaskIds(database)
+        self._is_inside = False
 
     def after_fork(self) -> None:
         """Begin anew in a forked process."""
         self._ids.after_fork()
+
+    def within(self, transaction: Verbs) -> Singles:
+        """The same, storing inside a transaction of the application."""
+        inside = copy(self)
+        inside._database, inside._is_inside = transaction, True
+        return inside
 
     def prepare(
         self, function: StoredFunction, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options
@@ -117,22 +127,19 @@ class Singles:
             metadata=options.metadata,
         )
 
-    def store(self, single: Single, type_name: str, options: Options, *, inside: Verbs | None = None) -> Submitted:
-        """Store one task: durable when this returns, or with the transaction ``inside`` which it is stored.
+    def store(self, single: Single, type_name: str, options: Options) -> Submitted:
+        """Store one task: durable when this returns, or with the transaction that it is stored in.
 
         Raises:
             DuplicateTask: its external id is taken and ``on_duplicate="error"``.
         """
         if single.external_id is not None:
-            return self._store_once(single, type_name, options, inside or self._database)
-        statements = [enqueue.singles([single])]
-        notify = self._notification(single, inside)
-        if notify is not None:
-            statements.append(notify)
-        if len(statements) == 1:
-            (inside or self._database).all(statements[0])
+            return self._store_once(single, type_name, options)
+        notify = self._notification(single)
+        if notify is None:
+            self._database.all(enqueue.singles([single]))
         else:
-            (inside or self._database).pipeline(statements)
+            self._database.pipeline([enqueue.singles([single]), notify])
         return Submitted(single.id, single.lane)
 
     def store_many(self, singles: list[Single]) -> None:
@@ -147,33 +154,43 @@ class Singles:
             if any(map(is_delayed, singles)):
                 transaction.run(self._waker.statement(Word.DUE))
 
-    def _store_once(self, single: Single, type_name: str, options: Options, database: Verbs) -> Submitted:
+    def _store_once(self, single: Single, type_name: str, options: Options) -> Submitted:
         assert single.external_id is not None
         word("external_id", single.external_id)
-        # A savepoint when the transaction is the caller's: a duplicate must leave it usable.
-        with database.transaction() as transaction:
-            taken = transaction.first(duplicates.take_external_id(type_name, single.external_id, single.id))
-            if taken is not None:
-                transaction.all(enqueue.singles([single]))
-                transaction.run(self._waker.statement(Word.DUE if is_delayed(single) else Word.WORK))
+        while True:
+            if self._take_and_store(single, type_name, single.external_id):
                 return Submitted(single.id, single.lane)
-            holder = transaction.first(duplicates.holder(type_name, single.external_id))
-        if holder is None:
+            if holders := self._database.seen(duplicates.holder(type_name, single.external_id)):
+                break
             # It ended for good between the two statements, and gave its id up.
-            return self._store_once(single, type_name, options, database)
         if options.on_duplicate == "error":
             raise DuplicateTask(
-                f"task {holder} of type {type_name} has the external id {single.external_id!r} already; use another, "
-                f"or on_duplicate='return' to get that task",
+                f"task {holders[0]} of type {type_name} has the external id {single.external_id!r} already; use "
+                f"another, or on_duplicate='return' to get that task",
                 external_id=single.external_id,
-                task_id=holder,
+                task_id=holders[0],
             )
-        return Submitted(holder, single.lane, is_duplicate=True)
+        return Submitted(holders[0], None, is_duplicate=True)
 
-    def _notification(self, single: Single, inside: Verbs | None) -> Any:
+    def _take_and_store(self, single: Single, type_name: str, external_id: str) -> bool:
+        """Whether the id was free. In a savepoint where the transaction is the application's, which must go on."""
+        try:
+            with self._database.transaction() as transaction:
+                if transaction.first(duplicates.take_external_id(type_name, external_id, single.id)) is None:
+                    return False
+                transaction.all(enqueue.singles([single]))
+                transaction.run(self._waker.statement(Word.DUE if is_delayed(single) else Word.WORK))
+                return True
+        except DatabaseError as error:
+            # Taken by a task that this transaction, REPEATABLE READ or stricter, is too old to see.
+            if self._is_inside and error.sqlstate == TOO_OLD:
+                return False
+            raise
+
+    def _notification(self, single: Single) -> Any:
         if is_delayed(single):
             return self._waker.statement(Word.DUE)
-        return self._waker.statement() if inside is not None else self._waker.due()
+        return self._waker.statement() if self._is_inside else self._waker.due()
 
 
 def is_delayed(single: Single) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
+
+from goque.errors import InvalidInput
 
 
 class Status(StrEnum):
@@ -117,3 +120,16 @@ MOVES = (
     ),
 )
 """Every transition there is; the tests hold the SQL and the documentation against it."""
+
+
+def statuses_of(given: Status | str | Sequence[Status | str]) -> list[Status]:
+    """One status or several, as they are named.
+
+    Raises:
+        InvalidInput: there is none of this name.
+    """
+    names = [given] if isinstance(given, str) else list(given)
+    try:
+        return [Status(name) for name in names]
+    except ValueError:
+        raise InvalidInput(f"status is one of {', '.join(Status)}, not {given!r}") from None

@@ -7,8 +7,9 @@ from typing import Any
 
 from goque.errors import InvalidInput
 from goque.postgres import addresses
+from goque.postgres.callers import CallersTransaction
 from goque.postgres.connections import Connection, Pinned, Planner, Pool, Profile
-from goque.postgres.verbs import CallersTransaction, Transaction, Verbs
+from goque.postgres.verbs import Transaction, Verbs
 from goque.sql.statement import quoted_schema
 
 
@@ -69,7 +70,7 @@ class Database(Verbs):
 
     def adopt(self, connection: Any) -> Transaction:
         """The verbs inside the caller's own transaction, on a psycopg 3 or SQLAlchemy connection."""
-        return CallersTransaction(connection, self._profile)
+        return CallersTransaction(connection, self._profile, self)
 
     def close(self) -> None:
         """Close what is open. A later verb opens anew."""

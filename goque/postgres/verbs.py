@@ -13,7 +13,6 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from goque.errors import DatabaseError
-from goque.postgres.adapters import register
 from goque.postgres.connections import Connection, Profile
 from goque.postgres.failures import translated
 from goque.sql.statement import Statement, qualify
@@ -70,6 +69,10 @@ class Verbs(ABC):
             rows = _rows(cursor)
         read = statement.read
         return [read(row) for row in rows]
+
+    def seen(self, statement: Statement[_Row]) -> list[_Row]:
+        """All rows, wherever this can see them: see ``callers.CallersTransaction``."""
+        return self.all(statement)
 
     def pipeline(self, statements: Sequence[Statement[Any]]) -> list[list[Any]]:
         """All of them in one round trip and one transaction, committed when this returns; the rows of each, in order.
@@ -214,45 +217,6 @@ class Transaction(Verbs):
             cursor = self._cursor(self._inside)
             with cursor.copy(query) as copy:
                 yield cursor, copy
-
-
-class CallersTransaction(Transaction):
-    """The verbs on a connection of the application, in its own transaction; its settings and adapters stay as they are.
-
-    Takes a psycopg 3 connection, or an SQLAlchemy connection over one.
-    """
-
-    def __init__(self, connection: Any, profile: Profile) -> None:
-        super().__init__(driver_connection(connection), profile, prepare=False)
-
-    def _begin(self, connection: Connection, more: dict[str, str]) -> None:
-        """Nothing: the transaction is the application's."""
-
-    def _cursor(self, connection: Connection) -> _Cursor:
-        cursor: _Cursor = psycopg.Cursor(connection, row_factory=tuple_row)
-        cursor.format = psycopg.pq.Format.BINARY
-        register(cursor.adapters, own_time_zone=False)
-        return cursor
-
-
-def driver_connection(connection: Any) -> Connection:
-    """The psycopg connection itself, or the one under an SQLAlchemy connection or session."""
-    for candidate in (connection, _under_sqlalchemy(connection)):
-        if isinstance(candidate, psycopg.Connection):
-            return candidate
-    raise TypeError(
-        f"q.using() takes a psycopg 3 connection or an SQLAlchemy connection over postgresql+psycopg, "
-        f"not {type(connection).__module__}.{type(connection).__qualname__}."
-    )
-
-
-def _under_sqlalchemy(connection: Any) -> Any:
-    if not hasattr(connection, "connection") and callable(getattr(connection, "connection", None)):
-        connection = connection.connection()
-    inner = getattr(connection, "connection", None)
-    if callable(inner):
-        inner = getattr(inner(), "connection", None)
-    return getattr(inner, "driver_connection", None)
 
 
 @contextmanager

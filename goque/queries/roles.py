@@ -42,13 +42,14 @@ ROLES = (READ, SUBMIT, WORK, OPERATE)
 
 STATEMENTS = {
     READ: "",
-    SUBMIT: "enqueue duplicates outcomes lanes reading settings.setting settings.note types.declared "
+    SUBMIT: "enqueue duplicates transactions outcomes lanes reading settings.setting settings.note types.declared "
     "programs.put_function programs.shared_lane programs.batch_lane",
     WORK: "claim finish handback reports workers upkeep spawning programs types outcomes.tell_watchers enqueue.wake "
     "enqueue.task_ids duplicates.share cancel.cancel_lane schedules.due schedules.fire schedules.next_due "
     "deployments.take_turn deployments.see deployments.put deployments.retire deployments.is_newest",
-    OPERATE: "cancel retry pause duplicates.share lanes.batch_lanes lanes.lane_options lanes.unfinished_lanes "
-    "programs.batch_lane schedules.names schedules.set_paused deployments.take_turn deployments.forget",
+    OPERATE: "cancel retry pause transactions duplicates.share lanes.batch_lanes lanes.lane_options "
+    "lanes.unfinished_lanes programs.batch_lane schedules.names schedules.set_paused deployments.take_turn "
+    "deployments.forget",
 }
 """What each role may run: all statements of a module, or one. All may look besides, as READ may."""
 HIDDEN = ("source", "payload", "args_repr")

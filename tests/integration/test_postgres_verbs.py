@@ -271,5 +271,5 @@ def test_the_verbs_work_in_the_callers_transaction(numbers: Database, statement:
         assert numbers.all(statement('SELECT n FROM "goque".number')) == []
         connection.rollback()
     assert numbers.all(statement('SELECT n FROM "goque".number')) == []
-    with pytest.raises(TypeError, match="psycopg 3"):
+    with pytest.raises(InvalidInput, match="psycopg 3"):
         numbers.adopt(object())
