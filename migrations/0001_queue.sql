@@ -136,6 +136,7 @@ alter table {schema}.task alter column args set storage external;
 alter table {schema}.task alter column result set storage external;
 create index task_ready on {schema}.task (lane_id, seq) where seq > 0;
 create index task_due on {schema}.task (run_at) where run_at is not null;
+create index task_external_id on {schema}.task (external_id) where external_id is not null;
 create index task_shares on {schema}.task (id) where same_as is not null;
 
 create table {schema}.run (

@@ -22,7 +22,8 @@ class SharedDuties:
         self._healer = Healer(database, healed=ready, events=events)
         self._promoter = Promoter(database, promoted=ready, events=events)
         scheduler = Scheduler(database, made=ready, events=events)
-        self._services = (self._healer, self._promoter, scheduler, Bookkeeper(database), Sweeper(database))
+        self._sweeper = Sweeper(database)
+        self._services = (self._healer, self._promoter, scheduler, Bookkeeper(database), self._sweeper)
 
     def start(self) -> None:
         """Start all of them."""
@@ -36,6 +37,10 @@ class SharedDuties:
     def look_when_due(self) -> None:
         """Something was added that waits for its time."""
         self._promoter.wake()
+
+    def share_the_rest(self) -> None:
+        """More tasks share an outcome than were given it."""
+        self._sweeper.wake()
 
     def stop(self) -> None:
         """End all of them."""

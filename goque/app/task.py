@@ -255,7 +255,7 @@ class Task:
     def _cancel(self, unit: Unit, reason: str | None) -> bool:
         changed = unit.database.all(cancel.cancel_tasks([self.id], reason))
         if changed:
-            unit.database.run(duplicates.share(changed))
+            unit.database.drain(duplicates.share(changed), duplicates.STEP)
             unit.waker.say(Word.STOP)
         else:
             self._row(unit.database)

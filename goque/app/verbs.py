@@ -58,7 +58,7 @@ def _cancel_range(database: Verbs, first: int, last: int, reason: str | None) ->
     for attempt in range(PASSES):
         while ids := database.all(cancel_range(first, last, reason)):
             changed += len(ids)
-            database.run(duplicates.share(ids))
+            database.drain(duplicates.share(ids), duplicates.STEP)
         if not database.first(unfinished_in(first, last)):
             break
         time.sleep(min(0.02 * 2**attempt, 0.5))

@@ -251,8 +251,11 @@ class Maps:
         first = task_id(encoder.shared.batch, encoder.first)
         last = first + encoder.total - 1
         type_name = work.function.captured.name
-        transaction.run(duplicates.take_external_ids(type_name, first, last))
-        followers = transaction.all(duplicates.follow(type_name, first, last))
+        holding, followers = 0, list[tuple[int, int]]()
+        # Again when a task has ended and given its id up after it was found taken, and before it could be followed.
+        while holding + len(followers) < encoder.total:
+            holding += transaction.run(duplicates.take_external_ids(type_name, first, last))
+            followers += transaction.all(duplicates.follow(type_name, first, last))
         if followers and work.options.on_duplicate == "error":
             task, other = followers[0]
             taken = transaction.one(reading.task(task)).external_id or ""
@@ -267,9 +270,9 @@ class Maps:
     def _share(self, batch: int, start: int, end: int) -> None:
         """Items that share another task's outcome: that task may have ended before our commit."""
         # Followers are few; the statement finds the edges of those inputs that are final.
-        inputs = self._database.all(reading.followed_by(task_id(batch, start), task_id(batch, end)))
-        if inputs:
-            self._database.run(duplicates.share(inputs))
+        inputs = sorted(set(self._database.all(reading.followed_by(task_id(batch, start), task_id(batch, end)))))
+        for at in range(0, len(inputs), duplicates.STEP):
+            self._database.drain(duplicates.share(inputs[at : at + duplicates.STEP]), duplicates.STEP)
 
     def _encoder(self, work: Work, batch: int, lane: int, ready: int, *, first: int = 0) -> Encoder:
         options = work.options

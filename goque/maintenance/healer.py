@@ -61,5 +61,5 @@ class Healer(Service):
         log.warning("freed %s tasks of lost workers: %s", len(rows), dict(statuses))
         final = [task for task, status in rows if status in FINAL]
         if final:
-            self._database.run(duplicates.share(final))
+            self._database.drain(duplicates.share(final), duplicates.STEP)
         return len(final) < len(rows)

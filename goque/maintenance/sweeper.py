@@ -39,7 +39,7 @@ class Sweeper(Service):
         page = self._database.all(upkeep.inputs(self._after))
         self._after = max((one.id for one in page), default=0) if len(page) >= upkeep.STEP else 0
         if final := sorted({one.id for one in page if one.final}):
-            self._database.run(duplicates.share(final))
+            self._share(final)
         return self.interval / 10 if self._after else None
 
     def _cancel_the_rest(self) -> None:
@@ -50,4 +50,9 @@ class Sweeper(Service):
                 last = min(first + RANGE, task_id(batch, total)) - 1
                 if ids := self._database.all(cancel.cancel_lane(lane, first, last, reason)):
                     log.info("canceled %s tasks of batch %s, whose cancel had not come to its end", len(ids), batch)
-                    self._database.run(duplicates.share(ids))
+                    self._share(ids)
+
+    def _share(self, inputs: list[int]) -> None:
+        for _ in self._database.steps(duplicates.share(inputs), duplicates.STEP):
+            if self.stopping.is_set():
+                return

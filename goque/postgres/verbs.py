@@ -74,6 +74,18 @@ class Verbs(ABC):
         """All rows, wherever this can see them: see ``callers.CallersTransaction``."""
         return self.all(statement)
 
+    def steps(self, statement: Statement[_Row], size: int) -> Iterator[list[_Row]]:
+        """A statement that does ``size`` rows at most, run until it has found fewer; the rows of each step."""
+        while True:
+            rows = self.all(statement)
+            yield rows
+            if len(rows) < size:
+                return
+
+    def drain(self, statement: Statement[_Row], size: int) -> int:
+        """The same to the end; the number of rows of all steps."""
+        return sum(map(len, self.steps(statement, size)))
+
     def pipeline(self, statements: Sequence[Statement[Any]]) -> list[list[Any]]:
         """All of them in one round trip and one transaction, committed when this returns; the rows of each, in order.
 

@@ -11,12 +11,16 @@ from goque.queries.tally import counted
 from goque.sql import (
     BIGINT,
     BYTEA,
+    INTEGER,
     TEXT,
     Bind,
     Query,
     Statement,
+    any_of,
     array,
+    array_agg,
     delete,
+    exists,
     function,
     insert,
     lit,
@@ -24,11 +28,16 @@ from goque.sql import (
     present,
     scalar,
     select,
+    subquery,
     template,
     unnest,
     update,
 )
 from goque.sql.tables import BATCH, BATCH_ITEMS, DEPENDENCY, EXTERNAL_ID, TASK
+from goque.sql.types import TID
+
+STEP = 2_000
+"""Followers that are given an outcome in one step."""
 
 
 @template(read=scalar)
@@ -110,7 +119,12 @@ def _take_external_ids() -> Query[Any]:
     wanted = (
         select(Bind("type", TEXT).as_("type"), present(TASK.external_id).as_("external_id"), TASK.id)
         .from_(TASK)
-        .where(TASK.id >= Bind("first", BIGINT), TASK.id <= Bind("last", BIGINT), TASK.external_id.is_not_null())
+        .where(
+            TASK.id >= Bind("first", BIGINT),
+            TASK.id <= Bind("last", BIGINT),
+            TASK.external_id.is_not_null(),
+            TASK.same_as.is_null(),
+        )
         # Sorted, so that two maps with the same ids wait for each other rather than deadlock.
         .order_by(TASK.external_id, TASK.id)
     )
@@ -125,7 +139,7 @@ def _take_external_ids() -> Query[Any]:
 
 
 def take_external_ids(type: str, first: int, last: int) -> Statement[int]:
-    """Take the external ids of the tasks of a range. Gives those that got theirs."""
+    """Take the external ids of the tasks of a range that do not share an outcome. Gives those that got theirs now."""
     return _take_external_ids.bind(type=type, first=first, last=last)
 
 
@@ -139,7 +153,7 @@ def _follow() -> Query[Any]:
             EXTERNAL_ID,
             (EXTERNAL_ID.type == Bind("type", TEXT)) & (EXTERNAL_ID.external_id == present(TASK.external_id)),
         )
-        .where(in_range, EXTERNAL_ID.task_id != TASK.id)
+        .where(in_range, TASK.same_as.is_null(), EXTERNAL_ID.task_id != TASK.id)
         .cte("duplicate", materialized=True)
     )
     followers = (
@@ -173,12 +187,25 @@ def follow(type: str, first: int, last: int) -> Statement[tuple[int, int]]:
 @template(read=scalar)
 def _share() -> Query[Any]:
     inputs = unnest("inputs", id=Bind("ids", array(BIGINT)))
+    near = (DEPENDENCY.input_id >= Bind("first", BIGINT)) & (DEPENDENCY.input_id <= Bind("last", BIGINT))
+    limit = Bind("limit", INTEGER)
+    # By input, and edges by their place, whatever the planner thinks of their number: a plan made while there are none
+    # would otherwise walk all of them for each flush, until statistics come.
+    own = (
+        select(DEPENDENCY.ctid.as_("place"), DEPENDENCY.dependant_id)
+        .from_(DEPENDENCY)
+        .where(DEPENDENCY.input_id == inputs.id)
+        .limit(limit)
+        .sub("own")
+    )
     edge = (
-        select(DEPENDENCY.input_id, DEPENDENCY.dependant_id, TASK.status.as_("after"))
+        select(own.place, own.dependant_id, TASK.status.as_("after"))
         .from_(inputs)
-        .join(DEPENDENCY, DEPENDENCY.input_id == inputs.id)
         .join(TASK, TASK.id == inputs.id)
-        .where(TASK.status.in_(FINAL))
+        .cross_join_lateral(own)
+        # Hardly anybody shares, and every outcome comes by here: one probe of the index, not one for each.
+        .where(exists(select(DEPENDENCY.input_id).from_(DEPENDENCY).where(near)), TASK.status.in_(FINAL))
+        .limit(limit)
         .cte("edge", materialized=True)
     )
     follower = TASK.as_("follower")
@@ -190,16 +217,16 @@ def _share() -> Query[Any]:
         .sub("row")
     )
     locked = (
-        select(row.id, row.lane_id, row.before, edge.input_id, edge.after)
+        select(row.id, row.lane_id, row.before, edge.place, edge.after)
         .from_(edge)
         .cross_join_lateral(row)
         .cte("locked", materialized=True)
     )
+    places = subquery(select(array_agg(locked.place).as_("places")).from_(locked))
     # An edge goes with its follower or stays: one that is skipped here is found by the sweeper.
     cut = (
         delete(DEPENDENCY)
-        .using(locked)
-        .where(DEPENDENCY.input_id == locked.input_id, DEPENDENCY.dependant_id == locked.id)
+        .where(DEPENDENCY.ctid == any_of(places.cast(array(TID))))
         .returning(DEPENDENCY.dependant_id)
         .cte("cut")
     )
@@ -216,9 +243,13 @@ def _share() -> Query[Any]:
     return select(released.id).with_(edge, locked, cut, released, counts).from_(released)
 
 
-def share(inputs: Sequence[int]) -> Statement[int]:
-    """Give the outcome of these tasks to those that share it by their external id, as far as they are final.
+def share(inputs: Sequence[int], limit: int = STEP) -> Statement[int]:
+    """Give the outcome of these tasks to some that share it by their external id, as far as they are final.
 
-    Followers that somebody has locked are left for ``upkeep.inputs``: no completer waits for a person's transaction.
+    Gives those that have it now. Where they are ``limit`` there may be more: run it again. Edges are the durable note
+    of what is left, also by whoever has died, and of followers that somebody has locked: ``upkeep.inputs`` finds them,
+    and no completer waits for a person's transaction.
     """
-    return _share.bind(ids=sorted(inputs))
+    ids = sorted(inputs)
+    first, last = (ids[0], ids[-1]) if ids else (0, -1)
+    return _share.bind(ids=ids, first=first, last=last, limit=limit)

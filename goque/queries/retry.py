@@ -97,7 +97,7 @@ def _retry() -> Query[Any]:
             .from_(found)
             .join(LANE, LANE.id == found.lane_id)
             .where(free, lost_id)
-            .order_by(found.external_id)
+            .order_by(found.external_id, LANE.type)
         )
         .on_conflict(EXTERNAL_ID.type, EXTERNAL_ID.external_id)
         .do_nothing()

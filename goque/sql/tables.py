@@ -213,6 +213,7 @@ class TallyTable(Table):
 class DependencyTable(Table):
     """What must end before a task is released."""
 
+    ctid = Column(TID)
     input_id = Column(BIGINT)
     dependant_id = Column(BIGINT)
 

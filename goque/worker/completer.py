@@ -83,15 +83,16 @@ class Completer(Attendant):
         stop_running: Callable[[Sequence[int], Why], None],
         give_way: Callable[[Sequence[int]], None],
         delayed: Callable[[], None] = lambda: None,
+        shared_by_many: Callable[[], None] = lambda: None,
         spawn: Callable[[Held], list[Single]] = lambda _held: [],
         has_spawned: Callable[[set[int]], None] = lambda _lanes: None,
         witness: Witness | None = None,
     ) -> None:
         """``stop_running`` takes ids of canceled tasks, ``give_way`` lanes whose buffered tasks go back.
 
-        ``delayed`` is called when a task was written that waits for its time. ``spawn`` signs what a task asked for and
-        may store functions and lanes; ``has_spawned`` hears of the lanes in which such tasks were made, ``witness`` of
-        outcomes that are written.
+        ``delayed`` is called when a task was written that waits for its time, ``shared_by_many`` when more tasks share
+        an outcome than one flush gives it to. ``spawn`` signs what a task asked for and may store functions and lanes;
+        ``has_spawned`` hears of the lanes in which such tasks were made, ``witness`` of outcomes that are written.
         """
         super().__init__("completer", desk.changed)
         self._connection = connection
@@ -103,6 +104,7 @@ class Completer(Attendant):
         self._stop_running = stop_running
         self._give_way = give_way
         self._delayed = delayed
+        self._shared_by_many = shared_by_many
         self._spawn = spawn
         self._has_spawned = has_spawned
         self._witness = witness
@@ -195,8 +197,12 @@ class Completer(Attendant):
                     self._delayed()
 
             turn.add(finish.end(self._me.id, ends), ended_otherwise)
-        turn.add(duplicates.share([one.held.id for one in ended]))
+        turn.add(duplicates.share([one.held.id for one in ended]), self._shared)
         self._untold.update(one.held.lane for one in ended)
+
+    def _shared(self, followers: list[int]) -> None:
+        if len(followers) >= duplicates.STEP:
+            self._shared_by_many()
 
     def _say_spawned(self, turn: _Turn, parents: list[Held]) -> None:
         """Make the tasks that others asked for, if the outcomes of those are written by this very turn."""

@@ -92,6 +92,7 @@ class Crew:
     on_lost: Callable[[], None]
     on_others_lost: Callable[[list[int]], None]
     on_delayed: Callable[[], None]
+    on_shared_by_many: Callable[[], None]
     spawn: Spawn
     has_spawned: Callable[[set[int]], None]
     events: Events = field(default_factory=Events)
@@ -134,6 +135,7 @@ class Crew:
             stop_running=self.dispatcher.stop_running,
             give_way=self._give_way,
             delayed=self.on_delayed,
+            shared_by_many=self.on_shared_by_many,
             spawn=lambda held: self.spawn(held.submissions or (), programs[held.lane].row),
             has_spawned=self.has_spawned,
             witness=Witness(self.events, programs),

@@ -181,6 +181,25 @@ def test_listing_lanes_probes_the_ready_index_once_per_lane(filled: str) -> None
     assert sum(node["Actual Loops"] for node in found if node.get("Index Name") == "task_ready") <= 2 * 8 + 2
 
 
+def test_sharing_costs_one_probe_where_nobody_shares(filled: str) -> None:
+    with opened(filled, pinned=True, generic=True) as connection:
+        found = explained(connection, WORKERS["share"]())
+        assert sum(node["Actual Loops"] for node in found if "Index Name" in node) == 1
+        # The plan of a worker that was started before there were any edges still walks none that it does not release.
+        text, names = numbered(WORKERS["share"]().text)
+        connection.execute(f"PREPARE early AS {text}".encode())
+        values = duplicates.share(IDS, limit=100).values
+        with connection.transaction(force_rollback=True), psycopg.ClientCursor(connection) as cursor:
+            call = f"EXECUTE early ({', '.join(['%s'] * len(names))})".encode()
+            cursor.execute(call, [values[name] for name in names])
+            cursor.execute("insert into goque.dependency select %s, n from generate_series(1, 5000) n", [IDS[0]])
+            cursor.execute("update goque.task set status = 'done' where id = %s", [IDS[0]])
+            cursor.execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + call, [values[name] for name in names])
+            [[[plan]]] = cursor.fetchall()
+    for node in nodes(plan["Plan"]):
+        assert node["Actual Rows"] * node["Actual Loops"] <= 2 * 100, node
+
+
 def test_promotion_walks_the_index_of_due_times(filled: str) -> None:
     with opened(filled, pinned=True, generic=True) as connection:
         found = explained(connection, WORKERS["promote"]())

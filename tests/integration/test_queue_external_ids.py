@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from random import Random
 from typing import Any
 
+import psycopg
 import pytest
 
 from goque import DuplicateTask, InvalidInput, Queue, Status
+from goque.maintenance.sweeper import Sweeper
+from goque.queries import cancel, duplicates, upkeep
 
 Stored = Callable[[], tuple[int, int]]
 
@@ -88,6 +94,60 @@ def test_concurrent_submits_of_one_id_make_one_task(alone: Queue, stored: Stored
     assert len({task.id for task in found}) == 1
     assert sorted(task.is_duplicate for task in found) == [False] + [True] * 7
     assert stored() == (0, 1)
+
+
+def test_an_id_that_is_given_up_between_two_looks_is_taken(alone: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = alone.options(external_id="1").submit(work, 1)
+    follow = duplicates.follow
+
+    def late(*arguments: Any) -> Any:
+        first.cancel()
+        return follow(*arguments)
+
+    monkeypatch.setattr(duplicates, "follow", late)
+    batch = alone.map(work, [1, 1, 2], external_id=str)
+    assert [task._row().same_as for task in batch.tasks()] == [None, batch[0].id, None]
+    assert alone.options(external_id="1").submit(work, 1).id == batch[0].id
+
+
+def test_whoever_submits_cancels_and_retries_at_once_an_id_has_one_task(alone: Queue) -> None:
+    seeds = [alone.options(external_id=str(number % 3)).submit(work, number % 3) for number in range(3)]
+    found, barrier = list(seeds), threading.Barrier(4)
+
+    def act(seed: int) -> None:
+        random, own = Random(seed), Queue(alone.dsn, owner="tester")
+        with own:
+            barrier.wait()
+            for turn in range(25):
+                number = random.randrange(3)
+                if turn % 5 == 4:
+                    found.extend(own.map(work, [number, 1, number], external_id=str).tasks())
+                else:
+                    found.append(own.options(external_id=str(number)).submit(work, number))
+                own.cancel(*random.sample([task.id for task in found], 2))
+                own.retry(*random.sample([task.id for task in found], 2))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(act, range(4)))
+    with psycopg.connect(alone.dsn) as connection:
+        holding = connection.execute(
+            "select external_id, id from goque.task where same_as is null "
+            "and status not in ('canceled', 'attempts_left') order by external_id"
+        ).fetchall()
+        taken = connection.execute("select external_id, task_id from goque.external_id order by external_id").fetchall()
+    assert holding == taken
+    assert len(found) > 100
+
+
+def test_an_outcome_is_shared_in_steps_and_whoever_dies_between_them_is_stood_in_for(alone: Queue) -> None:
+    first = alone.options(external_id="1").submit(work, 1)
+    batch, database = alone.map(work, [1] * 5, external_id=str), alone._core.database
+    assert database.all(cancel.cancel_tasks([first.id], "no")) == [first.id]
+    assert len(database.all(duplicates.share([first.id], limit=2))) == 2
+    assert [len(step) for step in islice(database.steps(duplicates.share([first.id], limit=1), 1), 2)] == [1, 1]
+    assert batch.counts()[Status.CANCELED] == 4
+    Sweeper(database).run_once()
+    assert (batch.counts()[Status.CANCELED], database.all(upkeep.inputs(0))) == (5, [])
 
 
 def test_in_a_map_duplicates_keep_their_place_and_share_the_outcome(q: Queue) -> None:

@@ -3,7 +3,7 @@
 WITH "duplicate" AS MATERIALIZED (SELECT "task"."id","task"."status" "before","external_id"."task_id"
 FROM "goque"."task"
 JOIN "goque"."external_id" ON "external_id"."type"=%(type)s::text AND "external_id"."external_id"="task"."external_id"
-WHERE "task"."id">=%(first)s::bigint AND "task"."id"<=%(last)s::bigint AND "external_id"."task_id"<>"task"."id"),
+WHERE "task"."id">=%(first)s::bigint AND "task"."id"<=%(last)s::bigint AND "task"."same_as" IS NULL AND "external_id"."task_id"<>"task"."id"),
 "followers" AS (UPDATE "goque"."task" SET "status"='pending',"seq"=NULL::bigint,"run_at"=NULL::timestamptz,"args"=NULL::bytea,"same_as"="duplicate"."task_id"
 FROM "duplicate"
 WHERE "task"."id"="duplicate"."id"

@@ -1,19 +1,26 @@
--- takes ids bigint[]
+-- takes first bigint, ids bigint[], last bigint, limit integer
 -- gives id bigint
-WITH "edge" AS MATERIALIZED (SELECT "dependency"."input_id","dependency"."dependant_id","task"."status" "after"
+WITH "edge" AS MATERIALIZED (SELECT "own"."place","own"."dependant_id","task"."status" "after"
 FROM UNNEST(%(ids)s::bigint[]) AS "inputs"("id")
-JOIN "goque"."dependency" ON "dependency"."input_id"="inputs"."id"
 JOIN "goque"."task" ON "task"."id"="inputs"."id"
-WHERE "task"."status" IN ('attempts_left','canceled','done')),
-"locked" AS MATERIALIZED (SELECT "row"."id","row"."lane_id","row"."before","edge"."input_id","edge"."after"
+CROSS JOIN LATERAL (SELECT "dependency"."ctid" "place","dependency"."dependant_id"
+FROM "goque"."dependency"
+WHERE "dependency"."input_id"="inputs"."id"
+LIMIT %(limit)s::integer) "own"
+WHERE EXISTS (SELECT "dependency"."input_id"
+FROM "goque"."dependency"
+WHERE "dependency"."input_id">=%(first)s::bigint AND "dependency"."input_id"<=%(last)s::bigint) AND "task"."status" IN ('attempts_left','canceled','done')
+LIMIT %(limit)s::integer),
+"locked" AS MATERIALIZED (SELECT "row"."id","row"."lane_id","row"."before","edge"."place","edge"."after"
 FROM "edge"
 CROSS JOIN LATERAL (SELECT "follower"."id","follower"."lane_id","follower"."status" "before"
 FROM "goque"."task" "follower"
 WHERE "follower"."id"="edge"."dependant_id"
 FOR UPDATE SKIP LOCKED) "row"),
 "cut" AS (DELETE
-FROM "goque"."dependency" USING "locked"
-WHERE "dependency"."input_id"="locked"."input_id" AND "dependency"."dependant_id"="locked"."id"
+FROM "goque"."dependency"
+WHERE "dependency"."ctid"=ANY((SELECT ARRAY_AGG("locked"."place") "places"
+FROM "locked")::tid[])
 RETURNING "dependency"."dependant_id"),
 "released" AS (UPDATE "goque"."task" SET "status"="locked"."after","finished_at"=NOW()
 FROM "locked"

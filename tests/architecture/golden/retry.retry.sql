@@ -10,7 +10,7 @@ FOR UPDATE) "row"),
 FROM "found"
 JOIN "goque"."lane" ON "lane"."id"="found"."lane_id"
 WHERE NOT ("found"."before"='canceled' AND COALESCE("found"."seq"<0,FALSE)) AND NOT ("found"."before"='error' AND COALESCE("found"."seq"<0,FALSE)) AND "found"."same_as" IS NULL AND "found"."external_id" IS NOT NULL AND "found"."before" IN ('attempts_left','canceled')
-ORDER BY "found"."external_id"
+ORDER BY "found"."external_id","lane"."type"
 ON CONFLICT ("type", "external_id") DO NOTHING
 RETURNING "external_id"."task_id"),
 "kept" AS (INSERT INTO "goque"."run" ("task_id","run","worker_id","attempt","status","outcome","started_at","finished_at","result","cpu_s","max_rss_mb","log") SELECT "found"."id","found"."run","found"."worker_id","found"."attempts",'done' "status",'done' "outcome","found"."started_at",COALESCE("found"."finished_at",NOW()) "finished_at","found"."result","found"."cpu_s","found"."max_rss_mb","found"."log"
