@@ -7,6 +7,7 @@ mode. Where the programs are not installed nothing is run, a failure if CI is se
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -33,4 +34,5 @@ def main(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server does not outlive us
     sys.exit(main(sys.argv[1:]))

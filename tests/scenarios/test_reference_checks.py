@@ -72,11 +72,17 @@ def test_a_task_that_kills_every_worker_comes_to_an_end_and_costs_others_nothing
 
 
 @pytest.mark.slow
-def test_wrong_clocks_delay_hasten_and_double_nothing_and_work_is_shared_and_begins_at_once(scene: Works) -> None:
+def test_wrong_clocks_delay_hasten_and_double_nothing_and_work_is_shared_and_begins_at_once(
+    scene: Works, tmp_path: Path
+) -> None:
     q = scene.queue
     for skew in ("300", "-300"):
         scene.serve("--concurrency", "1", program="tests.skewed_worker", SKEW=skew)
     until(lambda: len(q.tasks(type="tick", status="done")) >= 1, "schedules run")
+    for _ in range(2):
+        q.enqueue("gated", str(tmp_path))
+    until(lambda: began(tmp_path) == 2, "both work")  # a worker is known before its children are there
+    (tmp_path / "gate").touch()
     soon, later = q.enqueue("echo", 1, delay="2s"), q.enqueue("echo", 2, delay="2m")
 
     probe = q.enqueue("echo", 0)
