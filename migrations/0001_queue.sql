@@ -56,6 +56,7 @@ create table {schema}.batch (
     superseded_at  timestamptz,
     canceled_at    timestamptz,
     cancel_reason  text,
+    changed_by     text,
     paused         boolean not null default false
 );
 create unique index batch_name on {schema}.batch (owner, name) where name is not null and superseded_at is null;
@@ -126,6 +127,7 @@ create table {schema}.task (
     checkpoint    bytea,
     metadata      jsonb,
     reason        text,
+    changed_by    text,
     slot          timestamptz,
     check (attempts <= max_attempts),
     check (seq is null or seq < 0 or status in ('new', 'error')),

@@ -38,6 +38,7 @@ select
     last.error_type,
     last.error,
     task.reason,
+    task.changed_by,
     lane.tags,
     task.metadata,
     task.progress,
@@ -162,6 +163,7 @@ select
     batch.paused,
     batch.canceled_at,
     batch.cancel_reason,
+    batch.changed_by,
     batch.superseded_at,
     batch.keep_s,
     batch.metadata

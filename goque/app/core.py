@@ -234,6 +234,7 @@ def make_core(
             waker,
             Singles(database, ring, functions, waker, limit=DEFAULT_LIMIT),
             Maps(database, ring, functions, waker, owner=settings.owner, limit=DEFAULT_LIMIT),
+            settings.owner,
         ),
         types=Types(database),
         waiting=waiting,

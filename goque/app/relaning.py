@@ -35,7 +35,7 @@ def lane_for_retry(
         timeout=base.timeout_s,
         tags=base.tags,
     ).updated(options)
-    database.run(retry.reopen_batch(batch))
+    database.run(retry.reopen_batch(batch, owner=core.settings.owner))
     if func is None:
         return core.functions.stored_lane(core.functions.lane_like(base, chosen, batch))
     stored = core.functions.store(capture(func))

@@ -253,7 +253,7 @@ class Task:
     # Inside
 
     def _cancel(self, unit: Unit, reason: str | None) -> bool:
-        changed = unit.database.all(cancel.cancel_tasks([self.id], reason))
+        changed = unit.database.all(cancel.cancel_tasks([self.id], reason, owner=unit.owner))
         if changed:
             unit.database.drain(duplicates.share(changed), duplicates.STEP)
             unit.waker.say(Word.STOP)

@@ -12,7 +12,6 @@ from goque.client.spans import Span, ids_of, steps
 from goque.client.units import Unit
 from goque.model.identity import task_id
 from goque.model.states import Status
-from goque.postgres.verbs import Verbs
 from goque.queries import duplicates, reading
 from goque.queries.cancel import STEP, cancel_range, close_lanes, unfinished_in
 from goque.queries.moments import Word
@@ -46,17 +45,17 @@ def cancel(unit: Unit, spans: Sequence[Span], reason: str | None) -> Changed:
     """Cancel tasks: each is canceled when this returns, unless it had ended before its turn came."""
     changed = 0
     for first, last in steps(spans, STEP * 10):
-        changed += _cancel_range(unit.database, first, last, reason)
+        changed += _cancel_range(unit, first, last, reason)
     unit.waker.say(Word.STOP)
     total = sum(last - first + 1 for first, last in spans)
     return Changed(changed, {"already final": total - changed} if total > changed else {})
 
 
-def _cancel_range(database: Verbs, first: int, last: int, reason: str | None) -> int:
+def _cancel_range(unit: Unit, first: int, last: int, reason: str | None) -> int:
     """Rows that somebody has locked are skipped and come again, until none is left."""
-    changed = 0
+    database, changed = unit.database, 0
     for attempt in range(PASSES):
-        while ids := database.all(cancel_range(first, last, reason)):
+        while ids := database.all(cancel_range(first, last, reason, owner=unit.owner)):
             changed += len(ids)
             database.drain(duplicates.share(ids), duplicates.STEP)
         if not database.first(unfinished_in(first, last)):
@@ -67,7 +66,7 @@ def _cancel_range(database: Verbs, first: int, last: int, reason: str | None) ->
 
 def cancel_batch(unit: Unit, batch: int, total: int, reason: str | None) -> Changed:
     """Cancel a whole batch: nothing of it is claimed from now on."""
-    unit.database.run(close_lanes(batch, reason))
+    unit.database.run(close_lanes(batch, reason, owner=unit.owner))
     return cancel(unit, [(task_id(batch, 0), task_id(batch, total) - 1)] if total else [], reason)
 
 
@@ -108,7 +107,10 @@ def _retry_some(
     end = time.monotonic() + (STOPPING_S if unit.commit is None else 0.0)
     left: Sequence[int] = ids
     while left:
-        rows = unit.database.all(retry_statement(left, reset=reset, force=force, lane=lane, max_attempts=max_attempts))
+        statement = retry_statement(
+            left, reset=reset, force=force, lane=lane, max_attempts=max_attempts, owner=unit.owner
+        )
+        rows = unit.database.all(statement)
         changed += sum(row.skipped is None for row in rows)
         stopping = [row.id for row in rows if row.skipped == Skip.STOPPING and row.before is Status.CANCELED]
         skipped.update(row.skipped for row in rows if row.skipped is not None and row.id not in set(stopping))

@@ -49,9 +49,10 @@ class Unit:
     waker: Waker
     singles: Singles
     maps: Maps
+    owner: str
     commit: Commit | None = None
 
     def within(self, transaction: Verbs, commit: Commit) -> Unit:
         """The same inside a transaction of the application."""
         singles, maps = self.singles.within(transaction), self.maps.within(transaction)
-        return Unit(transaction, Waker(transaction), singles, maps, commit)
+        return Unit(transaction, Waker(transaction), singles, maps, self.owner, commit)

@@ -43,12 +43,12 @@ class Sweeper(Service):
         return self.interval / 10 if self._after else None
 
     def _cancel_the_rest(self) -> None:
-        for lane, batch, total, reason in self._database.all(upkeep.half_canceled(self._patience)):
+        for lane, batch, total, reason, wanted_by in self._database.all(upkeep.half_canceled(self._patience)):
             for first in range(task_id(batch, 0), task_id(batch, total), RANGE):
                 if self.stopping.is_set():
                     return
                 last = min(first + RANGE, task_id(batch, total)) - 1
-                if ids := self._database.all(cancel.cancel_lane(lane, first, last, reason)):
+                if ids := self._database.all(cancel.cancel_lane(lane, first, last, reason, owner=wanted_by or "")):
                     log.info("canceled %s tasks of batch %s, whose cancel had not come to its end", len(ids), batch)
                     self._share(ids)
 

@@ -19,10 +19,12 @@ from goque.sql import (
     Bind,
     Condition,
     Cte,
+    Expression,
     Query,
     Statement,
     array,
     case,
+    concat,
     delete,
     lit,
     now,
@@ -33,6 +35,7 @@ from goque.sql import (
     unnest,
     update,
 )
+from goque.sql.functions import session_user
 from goque.sql.tables import BATCH, EXTERNAL_ID, LANE, TASK
 
 STEP = 2_000
@@ -41,6 +44,11 @@ STEP = 2_000
 
 def in_range() -> Condition:
     return (TASK.id >= Bind("first", BIGINT)) & (TASK.id <= Bind("last", BIGINT))
+
+
+def whoever() -> Expression[str]:
+    """Who asks for it: the database's user, and the owner that he says he is, in whose name no "/" can be."""
+    return concat(session_user(), "/", Bind("owner", TEXT))
 
 
 def _canceled(picked: Cte) -> Query[Any]:
@@ -52,6 +60,7 @@ def _canceled(picked: Cte) -> Query[Any]:
         .set(TASK.run_at, None)
         .set(TASK.finished_at, now())
         .set(TASK.reason, Bind("reason", TEXT, nullable=True))
+        .set(TASK.changed_by, whoever())
         .from_(picked)
         .where(TASK.id == picked.id)
         .returning(TASK.id, TASK.lane_id, picked.before, TASK.status.as_("after"), TASK.external_id)
@@ -82,9 +91,9 @@ def _cancel_range() -> Query[Any]:
     return _canceled(picked)
 
 
-def cancel_range(first: int, last: int, reason: str | None, limit: int = STEP) -> Statement[int]:
+def cancel_range(first: int, last: int, reason: str | None, limit: int = STEP, *, owner: str = "") -> Statement[int]:
     """Cancel the next unfinished tasks of a range of ids. Gives the ids that it canceled."""
-    return _cancel_range.bind(first=first, last=last, reason=reason, limit=limit)
+    return _cancel_range.bind(first=first, last=last, reason=reason, limit=limit, owner=owner)
 
 
 @template(read=scalar)
@@ -100,9 +109,9 @@ def _cancel_lane() -> Query[Any]:
     return _canceled(picked)
 
 
-def cancel_lane(lane: int, first: int, last: int, reason: str | None) -> Statement[int]:
+def cancel_lane(lane: int, first: int, last: int, reason: str | None, *, owner: str = "") -> Statement[int]:
     """Cancel the unfinished tasks of a range of ids that are still in this lane, which a retry makes them leave."""
-    return _cancel_lane.bind(lane=lane, first=first, last=last, reason=reason)
+    return _cancel_lane.bind(lane=lane, first=first, last=last, reason=reason, owner=owner)
 
 
 @template(read=scalar)
@@ -129,9 +138,9 @@ def _cancel_tasks() -> Query[Any]:
     return _canceled(picked)
 
 
-def cancel_tasks(ids: Sequence[int], reason: str | None) -> Statement[int]:
+def cancel_tasks(ids: Sequence[int], reason: str | None, *, owner: str = "") -> Statement[int]:
     """Cancel these tasks as far as they are not final. Gives the ids that it canceled."""
-    return _cancel_tasks.bind(ids=sorted(ids), reason=reason)
+    return _cancel_tasks.bind(ids=sorted(ids), reason=reason, owner=owner)
 
 
 @template(read=scalar)
@@ -148,6 +157,7 @@ def _close_lanes() -> Query[Any]:
         .set(BATCH.canceled_at, now())
         .set(BATCH.changed_at, now())
         .set(BATCH.cancel_reason, Bind("reason", TEXT, nullable=True))
+        .set(BATCH.changed_by, whoever())
         .where(BATCH.id == Bind("batch", BIGINT))
         .returning(BATCH.id)
         .cte("batch_row")
@@ -155,6 +165,6 @@ def _close_lanes() -> Query[Any]:
     return select(lanes.id).with_(lanes, batch).from_(lanes)
 
 
-def close_lanes(batch: int, reason: str | None) -> Statement[int]:
+def close_lanes(batch: int, reason: str | None, *, owner: str = "") -> Statement[int]:
     """Stop all claims of a batch at once; its rows are canceled after this, step by step."""
-    return _close_lanes.bind(batch=batch, reason=reason)
+    return _close_lanes.bind(batch=batch, reason=reason, owner=owner)

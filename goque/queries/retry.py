@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from goque.model.states import RunOutcome, Status
-from goque.queries.cancel import STEP, in_range
+from goque.queries.cancel import STEP, in_range, whoever
 from goque.queries.moments import ready_now
 from goque.queries.tally import counted
 from goque.sql import (
@@ -168,6 +168,7 @@ def _retry() -> Query[Any]:
         .set(TASK.finished_at, None)
         .set(TASK.result, None)
         .set(TASK.reason, None)
+        .set(TASK.changed_by, whoever())
         .set(TASK.progress, None)
         .set(TASK.cpu_s, null(DOUBLE))
         .set(TASK.max_rss_mb, null(DOUBLE))
@@ -200,6 +201,7 @@ def retry(
     force: bool = False,
     lane: int | None = None,
     max_attempts: int | None = None,
+    owner: str = "",
 ) -> Statement[Retried]:
     """Make tasks ready again. Tasks that are not listed in the answer are neither failed nor canceled."""
     return _retry.bind(
@@ -208,6 +210,7 @@ def retry(
         force=force,
         lane=lane,
         max_attempts=max_attempts,
+        owner=owner,
         stopping=Skip.STOPPING,
         follower=Skip.FOLLOWER,
         duplicate=Skip.DUPLICATE,
@@ -240,12 +243,13 @@ def _reopen_batch() -> Query[Any]:
         update(BATCH)
         .set(BATCH.canceled_at, None)
         .set(BATCH.cancel_reason, None)
+        .set(BATCH.changed_by, whoever())
         .set(BATCH.changed_at, now())
         .where(BATCH.id == Bind("batch", BIGINT))
         .returning(BATCH.id)
     )
 
 
-def reopen_batch(batch: int) -> Statement[int]:
+def reopen_batch(batch: int, *, owner: str = "") -> Statement[int]:
     """A retry takes back the cancel of a whole batch; its closed lanes stay closed, so it needs a new one."""
-    return _reopen_batch.bind(batch=batch)
+    return _reopen_batch.bind(batch=batch, owner=owner)

@@ -258,19 +258,19 @@ def _half_canceled() -> Query[Any]:
         .cte("closed")
     )
     return (
-        select(closed.id, BATCH.id.as_("batch_id"), BATCH.total, BATCH.cancel_reason)
+        select(closed.id, BATCH.id.as_("batch_id"), BATCH.total, BATCH.cancel_reason, BATCH.changed_by)
         .with_(closed)
         .from_(closed)
         .join(BATCH, BATCH.id == present(closed.batch_id))
         .join(TALLY, TALLY.lane_id == closed.id)
-        .group_by(closed.id, BATCH.id, BATCH.total, BATCH.cancel_reason)
+        .group_by(closed.id, BATCH.id, BATCH.total, BATCH.cancel_reason, BATCH.changed_by)
         .having(sum_(waits) > lit(0))
         .limit(10)
     )
 
 
-def half_canceled(patience: float) -> Statement[tuple[int, int, int, str | None]]:
-    """Lanes that were closed ``patience`` seconds ago and have unfinished tasks: lane, batch, its total, the reason."""
+def half_canceled(patience: float) -> Statement[tuple[int, int, int, str | None, str | None]]:
+    """Lanes closed ``patience`` seconds ago with unfinished tasks: lane, batch, total, reason, and who wanted it."""
     return _half_canceled.bind(patience=patience)
 
 

@@ -36,6 +36,11 @@ def now() -> Expression[datetime]:
     return function("now", TIMESTAMPTZ)
 
 
+def session_user() -> Expression[str]:
+    """The user who logged in, whichever role is acted in."""
+    return Expression(Fragment("SESSION_USER::text"), TEXT, label="session_user")
+
+
 def clock_timestamp() -> Expression[datetime]:
     """The time as it is now, also within one transaction."""
     return function("clock_timestamp", TIMESTAMPTZ)

@@ -65,6 +65,7 @@ class BatchTable(Table):
     superseded_at = Column(TIMESTAMPTZ, nullable=True)
     canceled_at = Column(TIMESTAMPTZ, nullable=True)
     cancel_reason = Column(TEXT, nullable=True)
+    changed_by = Column(TEXT, nullable=True)
     paused = Column(BOOLEAN)
 
 
@@ -134,6 +135,7 @@ class TaskTable(Table):
     checkpoint = Column(BYTEA, nullable=True)
     metadata = Column(JSONB, nullable=True)
     reason = Column(TEXT, nullable=True)
+    changed_by = Column(TEXT, nullable=True)
     slot = Column(TIMESTAMPTZ, nullable=True)
 
 

@@ -541,13 +541,15 @@ class TestSweeper:
         rig.batch(4)
         ids = rig.tasks(lane, 4)
         worker.succeed(*worker.claim(lane, 1))
-        rig.database.run(cancel.close_lanes(BATCH, "no more"))
+        rig.database.run(cancel.close_lanes(BATCH, "no more", owner="ann"))
         Sweeper(rig.database, patience=3600).run_once()
         assert rig.row(ids[1]).status == NEW
         assert worker.claim(lane) == []
         Sweeper(rig.database, patience=0).run_once()
         assert [rig.row(id).status for id in ids] == [DONE, CANCELED, CANCELED, CANCELED]
         assert rig.row(ids[1]).reason == "no more"
+        [canceled] = {row.changed_by for row in rig.ask("select changed_by from goque.task where status = 'canceled'")}
+        assert canceled.endswith("/ann")
 
 
 def test_a_task_cannot_be_given_more_attempts_than_allowed_by_any_hand(rig: Rig, lane: int) -> None:

@@ -193,6 +193,9 @@ def test_each_role_does_its_part_and_no_other(opened: Callable[..., Queue], as_:
     ):
         assert run([*argv, "--dsn", as_("operate")]) == 0, argv
     assert batch.counts()[Status.NEW] == 2
+    # It is kept who did it: the user who logged in, and the owner that he says he is.
+    assert set(read.tasks(status="new")["changed_by"]) == {f"{PREFIX}_operate_user/ann"}
+    assert list(read.batches()["changed_by"]) == [f"{PREFIX}_operate_user/ann"]
 
 
 def test_rights_that_a_later_version_needs_are_named(owned: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,11 @@
--- takes first bigint, lane bigint, last bigint, reason text
+-- takes first bigint, lane bigint, last bigint, owner text, reason text
 -- gives id bigint
 WITH "picked" AS MATERIALIZED (SELECT "task"."id","task"."status" "before"
 FROM "goque"."task"
 WHERE "task"."id">=%(first)s::bigint AND "task"."id"<=%(last)s::bigint AND "task"."lane_id"=%(lane)s::bigint AND "task"."status" IN ('error','new','pending','processing')
 ORDER BY "task"."id"
 FOR UPDATE SKIP LOCKED),
-"canceled" AS (UPDATE "goque"."task" SET "status"='canceled',"seq"=CASE WHEN "task"."seq"<0 THEN "task"."seq" ELSE NULL::bigint END,"run_at"=NULL::timestamptz,"finished_at"=NOW(),"reason"=%(reason)s::text
+"canceled" AS (UPDATE "goque"."task" SET "status"='canceled',"seq"=CASE WHEN "task"."seq"<0 THEN "task"."seq" ELSE NULL::bigint END,"run_at"=NULL::timestamptz,"finished_at"=NOW(),"reason"=%(reason)s::text,"changed_by"=SESSION_USER::text || %(p1)s::text || %(owner)s::text
 FROM "picked"
 WHERE "task"."id"="picked"."id"
 RETURNING "task"."id","task"."lane_id","picked"."before","task"."status" "after","task"."external_id"),

@@ -1,4 +1,4 @@
--- takes ids bigint[], reason text
+-- takes ids bigint[], owner text, reason text
 -- gives id bigint
 WITH "picked" AS MATERIALIZED (SELECT "row"."id","row"."before"
 FROM UNNEST(%(ids)s::bigint[]) AS "wanted"("id")
@@ -6,7 +6,7 @@ CROSS JOIN LATERAL (SELECT "task"."id","task"."status" "before"
 FROM "goque"."task"
 WHERE "task"."id"="wanted"."id" AND "task"."status" IN ('error','new','pending','processing')
 FOR UPDATE) "row"),
-"canceled" AS (UPDATE "goque"."task" SET "status"='canceled',"seq"=CASE WHEN "task"."seq"<0 THEN "task"."seq" ELSE NULL::bigint END,"run_at"=NULL::timestamptz,"finished_at"=NOW(),"reason"=%(reason)s::text
+"canceled" AS (UPDATE "goque"."task" SET "status"='canceled',"seq"=CASE WHEN "task"."seq"<0 THEN "task"."seq" ELSE NULL::bigint END,"run_at"=NULL::timestamptz,"finished_at"=NOW(),"reason"=%(reason)s::text,"changed_by"=SESSION_USER::text || %(p1)s::text || %(owner)s::text
 FROM "picked"
 WHERE "task"."id"="picked"."id"
 RETURNING "task"."id","task"."lane_id","picked"."before","task"."status" "after","task"."external_id"),

@@ -1,4 +1,4 @@
--- takes duplicate text, follower text, force boolean, ids bigint[], lane bigint, max_attempts smallint, reset boolean, stopping text
+-- takes duplicate text, follower text, force boolean, ids bigint[], lane bigint, max_attempts smallint, owner text, reset boolean, stopping text
 -- gives id bigint, before text, skipped text
 WITH "found" AS MATERIALIZED (SELECT "row"."id","row"."lane_id","row"."before","row"."seq","row"."same_as","row"."external_id","row"."run","row"."worker_id","row"."attempts","row"."started_at","row"."finished_at","row"."result","row"."cpu_s","row"."max_rss_mb","row"."log"
 FROM UNNEST(%(ids)s::bigint[]) AS "wanted"("id")
@@ -19,7 +19,7 @@ WHERE "found"."before"='done' AND NOT ("found"."before"='canceled' AND COALESCE(
 ON CONFLICT ("task_id", "run") DO NOTHING
 RETURNING "run"."task_id"),
 "again" AS (UPDATE "goque"."task" SET "status"=CASE WHEN "found"."before"='error' THEN 'error' ELSE 'new' END,"seq"=(EXTRACT(EPOCH
-FROM CLOCK_TIMESTAMP())::double precision*1000000)::bigint,"run_at"=NULL::timestamptz,"attempts"=CASE WHEN %(reset)s::boolean THEN 0 ELSE "task"."attempts"+0 END::smallint,"max_attempts"=GREATEST(COALESCE(%(max_attempts)s::smallint,"task"."max_attempts"),CASE WHEN %(reset)s::boolean THEN 0 ELSE "task"."attempts"+0 END+1)::smallint,"losses"=0,"handbacks"=0,"lane_id"=COALESCE(%(lane)s::bigint,"task"."lane_id"),"worker_id"=NULL::bigint,"started_at"=NULL::timestamptz,"finished_at"=NULL::timestamptz,"result"=NULL::bytea,"reason"=NULL::text,"progress"=NULL::jsonb,"cpu_s"=NULL::double precision,"max_rss_mb"=NULL::double precision,"log"=NULL::text,"expires_at"=NULL::timestamptz,"checkpoint"=CASE WHEN %(reset)s::boolean THEN NULL::bytea ELSE "task"."checkpoint" END
+FROM CLOCK_TIMESTAMP())::double precision*1000000)::bigint,"run_at"=NULL::timestamptz,"attempts"=CASE WHEN %(reset)s::boolean THEN 0 ELSE "task"."attempts"+0 END::smallint,"max_attempts"=GREATEST(COALESCE(%(max_attempts)s::smallint,"task"."max_attempts"),CASE WHEN %(reset)s::boolean THEN 0 ELSE "task"."attempts"+0 END+1)::smallint,"losses"=0,"handbacks"=0,"lane_id"=COALESCE(%(lane)s::bigint,"task"."lane_id"),"worker_id"=NULL::bigint,"started_at"=NULL::timestamptz,"finished_at"=NULL::timestamptz,"result"=NULL::bytea,"reason"=NULL::text,"changed_by"=SESSION_USER::text || %(p1)s::text || %(owner)s::text,"progress"=NULL::jsonb,"cpu_s"=NULL::double precision,"max_rss_mb"=NULL::double precision,"log"=NULL::text,"expires_at"=NULL::timestamptz,"checkpoint"=CASE WHEN %(reset)s::boolean THEN NULL::bytea ELSE "task"."checkpoint" END
 FROM "found"
 WHERE "task"."id"="found"."id" AND NOT ("found"."before"='canceled' AND COALESCE("found"."seq"<0,FALSE)) AND NOT ("found"."before"='error' AND COALESCE("found"."seq"<0,FALSE)) AND "found"."same_as" IS NULL AND (NOT ("found"."external_id" IS NOT NULL AND "found"."before" IN ('attempts_left','canceled')) OR EXISTS (SELECT "regained"."task_id"
 FROM "regained"
