@@ -39,7 +39,7 @@ class LocalWorkers:
     """The local workers of one queue. Started at first use; another one is started when the last has ended."""
 
     settings: Settings
-    dsn: str
+    dsn: str = field(repr=False)
     slots: int
     listen: bool = True
     _process: subprocess.Popen[bytes] | None = None

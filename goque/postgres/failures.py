@@ -12,7 +12,15 @@ from typing import TypeVar
 
 import psycopg
 
-from goque.errors import DatabaseError, DatabaseUnavailable, GoqueError, MigrationNeeded, NotPermitted, ReadOnly
+from goque.errors import (
+    DatabaseError,
+    DatabaseUnavailable,
+    GoqueError,
+    InvalidInput,
+    MigrationNeeded,
+    NotPermitted,
+    ReadOnly,
+)
 from goque.postgres import sources
 from goque.postgres.addresses import place
 
@@ -20,6 +28,8 @@ _logger = logging.getLogger("goque.postgres")
 _T = TypeVar("_T")
 
 _UNAVAILABLE_STATES = frozenset({"53300", "57P01", "57P02", "57P03", "57P04", "57P05"})
+_NO_TEXT = frozenset({"22021", "22P05"})
+"""What is no text to PostgreSQL, as such and inside JSON."""
 # A refused log-in carries no SQLSTATE in the driver, only the server's words; those that no retry can mend:
 _REFUSED_FOR_GOOD = (
     (re.compile(r"password authentication failed|no password supplied|authentication failed"), "28P01"),
@@ -82,6 +92,9 @@ def translate(error: psycopg.Error, where: str, schema: str, doing: str, *, read
         )
     if state == "25006" and read_only:
         return ReadOnly(f"{doing} would change something, and this queue was opened with read_only=True.")
+    # Without a state the driver refuses it, before anything is sent.
+    if state in _NO_TEXT or (isinstance(error, psycopg.DataError) and not state):
+        return InvalidInput(f"PostgreSQL cannot hold such a value ({doing}): {said}. Text may not contain NUL.")
     if state == "42501":
         return NotPermitted(
             f"PostgreSQL at {where} refused {doing}: {said}. Connect as a role that may, or have this one granted what "
