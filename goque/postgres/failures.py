@@ -90,6 +90,14 @@ def translate(error: psycopg.Error, where: str, schema: str, doing: str, *, read
             found=None,
             wanted=sources.newest(),
         )
+    if state == "42703":
+        return MigrationNeeded(
+            f"The schema {schema!r} at {where} is not the one that this version of goque was written for ({doing}: "
+            f"{said}). It may have been migrated meanwhile: end this process, and start it with the goque that the "
+            f"schema was migrated for. What is missing, says: goque migrate --check{sources.schema_option(schema)}",
+            found=None,
+            wanted=sources.newest(),
+        )
     if state == "25006" and read_only:
         return ReadOnly(f"{doing} would change something, and this queue was opened with read_only=True.")
     # Without a state the driver refuses it, before anything is sent.

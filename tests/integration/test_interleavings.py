@@ -17,10 +17,10 @@ import pytest
 
 from goque.model.states import RunOutcome, Status
 from goque.postgres.database import Database, Dedicated
-from goque.queries import cancel, duplicates, finish, handback, retry, upkeep
+from goque.queries import cancel, duplicates, finish, handback, pause, reports, retry, upkeep
 from goque.queries.claim import Claimed
 from goque.sql import Statement
-from tests.rig import Rig, Worker
+from tests.rig import BATCH, Rig, Worker
 
 ROUNDS = 60
 TASKS = 12
@@ -80,10 +80,18 @@ class Race:
             steps.append((self.random.choice(["succeed", "succeed", "fail", "hand_back", "stop", "snooze"]), [task]))
         if self.random.random() < 0.5:
             steps = [("succeed", tasks)]
+        if self.random.random() < 0.5:
+            steps = [("start", tasks), ("tell", tasks), *steps]
 
         def act() -> None:
             for verb, some in steps:
+                if verb == "tell":
+                    news = [reports.Report(task.id, task.run, {"done": 1.0}, b"kept", "so far") for task in some]
+                    worker.connection.run(reports.report(worker.id, news))
+                    continue
                 matched = list(getattr(worker, verb)(*some))
+                if verb == "start":
+                    continue
                 if verb == "succeed":
                     self.finished.update((task.id, task.run) for task in some if task.id in matched)
                 worker.share(*matched)
@@ -95,7 +103,7 @@ class Race:
 
     def peoples_acts(self, ids: list[int]) -> list[Callable[[], Any]]:
         one, two, three, four = self.people
-        some = self.random.sample(ids, 5)
+        some, paused = self.random.sample(ids, 5), self.random.random() < 0.5
         return [
             lambda: one.run(duplicates.share(one.all(cancel.cancel_tasks(some, "a person")))),
             lambda: two.run(duplicates.share(two.all(cancel.cancel_range(ids[0], ids[-1] + 2, "all", limit=7)))),
@@ -105,12 +113,14 @@ class Race:
             lambda: four.all(upkeep.heal(claims=1)),
             lambda: four.run(upkeep.forget_claims()),
             lambda: three.all(upkeep.promote()),
+            lambda: four.run(pause.pause_batch(BATCH, paused)),
             lambda: one.run(upkeep.fold(crowd=1)),
             lambda: two.run(upkeep.fold(crowd=1)),
         ]
 
     def rest(self) -> None:
         """What nobody fights over: lost workers are healed, and the living let go of what they hold."""
+        self.people[0].run(pause.pause_batch(BATCH, False))
         for worker in self.workers:
             for id, run, canceled in worker.connection.all(workers_hold(worker)):
                 if canceled:
