@@ -25,9 +25,6 @@ As = Callable[[str], str]
 
 pytestmark = pytest.mark.direct
 
-NOBODYS = {"testing", "diagnosis", "looking", "moments", "eligibility", "settings.set"}
-"""Statements of the owner's, and those that need no more than looking."""
-
 
 def fail_if_odd(number: int) -> int:
     if number % 2:
@@ -81,9 +78,8 @@ def test_a_role_may_run_its_statements(as_: As) -> None:
 
 
 def plan_all(dsn: str, role: str) -> None:
-    looks = [one for one in package_templates() if one.name.partition(".")[0] in ("looking", "moments", "eligibility")]
     with psycopg.connect(dsn, autocommit=True) as connection:
-        for number, one in zip(count(), [*looks, *roles.statements(role)]):
+        for number, one in zip(count(), {*roles.statements(roles.READ), *roles.statements(role)}):
             text, names = numbered(one.text)
             connection.execute(f"prepare s{number} as {text}".encode())
             given = f"({', '.join(['null'] * len(names))})" if names else ""
@@ -93,8 +89,8 @@ def plan_all(dsn: str, role: str) -> None:
 def test_every_statement_is_of_some_role() -> None:
     known = {one.name for role in roles.ROLES for one in roles.statements(role)}
     left = [one.name for one in package_templates() if one.name not in known]
-    left = [name for name in left if not {name, name.partition(".")[0]} & (NOBODYS | {"roles"})]
-    assert left == [], "say in goque/queries/roles.py which role has it"
+    owners = {"settings.set", "testing.in_order", "testing.ready_until"}
+    assert set(left) <= owners, "say in goque/queries/roles.py which role has it"
 
 
 REFUSED = [
@@ -162,7 +158,7 @@ def test_each_role_does_its_part_and_no_other(opened: Callable[..., Queue], as_:
     assert history["args_repr"].isna().all()
     assert history["traceback"].dropna().str.contains("fail_if_odd").all()
     with pytest.warns(UserWarning, match="not shown arguments"):
-        assert list(read.batch("nightly").errors()["count"]) == [1, 1]
+        assert list(read.batch("nightly").errors()["count"]) == [2]
     assert len(read.tasks()) == 5
     assert (len(read.batches()), len(read.queues()), len(read.workers())) == (1, 1, 1)
     seen = read.batch("nightly")
