@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     )
     from goque.model.retries import Exponential, Fibonacci, Fixed
     from goque.model.states import Status
+    from goque.payload.refs import Ref
     from goque.worker.task.context import TaskContext
     from goque.worker.task.context import current as context
     from goque.worker.task.once import once
@@ -93,6 +94,7 @@ __all__ = [
     "PythonMismatch",
     "Queue",
     "ReadOnly",
+    "Ref",
     "Registry",
     "ResultExpired",
     "ResultTooLarge",
@@ -147,6 +149,7 @@ _HOME = {
     "PythonMismatch": "goque.errors",
     "Queue": "goque.app.queue",
     "ReadOnly": "goque.errors",
+    "Ref": "goque.payload.refs",
     "Registry": "goque.worker.task.registry",
     "ResultExpired": "goque.errors",
     "ResultTooLarge": "goque.errors",

@@ -40,6 +40,29 @@ create table {schema}.function (
     unique (hash, key_id)
 );
 
+-- Objects that many tasks share, once per content and key; the bytes in parts, so that no statement takes long.
+create table {schema}.object (
+    digest        text not null,
+    key_id        text not null,
+    owner         text not null,
+    type          text not null,
+    size          bigint not null,
+    parts         integer not null,
+    seal          bytea not null,
+    created_at    timestamptz not null default now(),
+    last_used_at  timestamptz not null default now(),
+    primary key (digest, key_id)
+);
+create table {schema}.object_part (
+    digest  text not null,
+    key_id  text not null,
+    number  integer not null,
+    data    bytea not null,
+    primary key (digest, key_id, number),
+    foreign key (digest, key_id) references {schema}.object on delete cascade
+);
+alter table {schema}.object_part alter column data set storage external;
+
 create table {schema}.batch (
     id             bigint primary key default nextval('{schema}.batch_id'),
     owner          text not null,
@@ -80,6 +103,7 @@ create table {schema}.lane (
     python         text,
     tags           text[] not null default '{}',
     key_ids        text[] not null default '{}',
+    objects        text[] not null default '{}',
     seal           bytea,
     policy         bytea,
     max_attempts   smallint not null default 3,

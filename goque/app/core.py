@@ -18,6 +18,7 @@ from goque.client.callbacks import Callbacks
 from goque.client.decoding import Decoder
 from goque.client.functions import Functions
 from goque.client.maps import Maps
+from goque.client.objects import Objects
 from goque.client.singles import Singles
 from goque.client.types import Types
 from goque.client.units import Unit
@@ -53,6 +54,7 @@ class Core:
     ring: KeyRing
     functions: Functions
     unit: Unit
+    objects: Objects
     types: Types
     waiting: Waiting
     callbacks: Callbacks
@@ -236,6 +238,7 @@ def make_core(
             Maps(database, ring, functions, waker, owner=settings.owner, limit=DEFAULT_LIMIT),
             settings.owner,
         ),
+        objects=Objects(database, ring, settings.owner),
         types=Types(database),
         waiting=waiting,
         callbacks=Callbacks(waiting),

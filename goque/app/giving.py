@@ -19,7 +19,7 @@ from goque.client.singles import single_only
 from goque.client.units import Unit
 from goque.errors import InvalidInput, NotFound, NotSerializable
 from goque.model.options import OPTION_NAMES, Options
-from goque.payload import fitting, preflight
+from goque.payload import fitting, preflight, refs
 from goque.payload.functions import CapturedFunction, capture
 from goque.payload.origins import outside
 from goque.postgres.verbs import Verbs
@@ -117,10 +117,11 @@ class Giving(ABC):
         """
         self._core.require_key()
         options = single_only(self._options)
-        captured = capture(fn)
-        self._check(captured, (args, kwargs), what="the call")
-        function = self._core.functions.store(captured)
-        single = self._core.unit.singles.prepare(function, args, kwargs, options)
+        with refs.collected():
+            captured = capture(fn)
+            self._check(captured, (args, kwargs), what="the call")
+            function = self._core.functions.store(captured)
+            single = self._core.unit.singles.prepare(function, args, kwargs, options)
         return self._store(single, captured.name, options)
 
     def enqueue(self, type: str, payload: Any = None, **options: Any) -> Task:
@@ -175,6 +176,7 @@ class Giving(ABC):
 
     # Inside
 
+    @refs.collecting
     def _map(
         self, func: Callable[..., Any], items: Items, kwargs: Mapping[str, Any], dry_run: int, given: dict[str, Any]
     ) -> Batch | list[Any]:

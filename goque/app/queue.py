@@ -21,6 +21,7 @@ from goque.model.eligibility import EVERY_QUEUE
 from goque.model.options import Options, word
 from goque.model.wording import number_of
 from goque.payload import codec
+from goque.payload.refs import Ref
 from goque.queries import lanes, pause, reading
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word
@@ -119,6 +120,18 @@ class Queue(Giving, Looking):
                 the database that this queue lives in.
         """
         return Outbox(self._core, connection, self._options, self._given)
+
+    def put(self, obj: Any) -> Ref:
+        """Store an object once, for many tasks: pass the Ref that this gives, and tasks are given the object.
+
+        Arrays in it are shared by the processes of a worker and cannot be written to. An object that is there already
+        is not stored again. It goes a week after its last use, when no task needs it any more.
+
+        Raises:
+            NotSerializable, PayloadTooLarge: it cannot be stored.
+        """
+        self._core.require_key()
+        return self._core.objects.put(obj)
 
     def executor(self) -> Executor:
         """A ``concurrent.futures.Executor`` over this queue, for code that takes one."""

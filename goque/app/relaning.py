@@ -8,6 +8,7 @@ from typing import Any
 from goque.app.core import Core
 from goque.errors import InvalidInput
 from goque.model.options import Options
+from goque.payload import refs
 from goque.payload.functions import capture
 from goque.postgres.verbs import Verbs
 from goque.queries import duplicates, retry
@@ -38,9 +39,11 @@ def lane_for_retry(
     database.run(retry.reopen_batch(batch, owner=core.settings.owner))
     if func is None:
         return core.functions.stored_lane(core.functions.lane_like(base, chosen, batch))
-    stored = core.functions.store(capture(func))
-    database.run(duplicates.add_sameness(batch, stored.captured.source_key))
-    return core.functions.batch_lane(stored, chosen, batch)
+    with refs.collected() as used:
+        used.update(base.objects)
+        stored = core.functions.store(capture(func))
+        database.run(duplicates.add_sameness(batch, stored.captured.source_key))
+        return core.functions.batch_lane(stored, chosen, batch)
 
 
 def check_options(options: Mapping[str, Any]) -> None:

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from goque.client.objects import Objects
 from goque.errors import KeyMissing, SignatureInvalid
 from goque.model.options import Options
-from goque.payload import codec
+from goque.payload import codec, refs
 from goque.payload.envelope import Opener, Purpose, Sealer, context_of
 from goque.payload.functions import CapturedFunction
 from goque.payload.keys import KeyKind, KeyRing
@@ -53,6 +54,7 @@ class Functions:
         self._lane = Sealer.of(ring, Purpose.LANE)
         self._policy = Sealer.of(ring, Purpose.POLICY)
         self._opener = Opener(ring, Purpose.FUNCTION)
+        self._objects = Objects(database, ring, owner)
         self._policies = Opener(ring, Purpose.POLICY)
         self._functions: dict[str, tuple[float, StoredFunction]] = {}
         self._lanes: dict[str, tuple[float, int]] = {}
@@ -124,7 +126,8 @@ class Functions:
             self._owner,
             None if policy is None else policy.hex(),
         ]
-        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        needed = sorted(refs.used())
+        digest = hashlib.sha256(json.dumps([*facts, *needed]).encode()).hexdigest()
         return NewLane(
             digest=digest,
             batch_id=batch,
@@ -142,6 +145,7 @@ class Functions:
             keep_s=options.keep_s,
             cwd=self._directory or os.getcwd(),
             owner=self._owner,
+            objects=needed,
         )
 
     def lane_like(self, base: LaneOptions, options: Options, batch: int) -> NewLane:
@@ -167,6 +171,7 @@ class Functions:
             keep_s=base.keep_s,
             cwd=base.cwd,
             owner=self._owner,
+            objects=base.objects,
         )
 
     def type_lane(self, type: str, options: Options, policy: bytes | None = None) -> int:
@@ -211,7 +216,13 @@ class Functions:
         return self.stored_lane(self.new_lane(function, options, batch))
 
     def stored_lane(self, new: NewLane) -> int:
-        """A lane that is there for everybody when this returns, whatever becomes of what is put into it."""
+        """A lane that is there for everybody when this returns, whatever becomes of what is put into it.
+
+        Raises:
+            ResultExpired: an object that its tasks need is not there any more.
+        """
+        if new.objects:
+            self._objects.require(new.objects)
         return self._database.one(programs.lane(new))
 
     def shared_lane(self, function: StoredFunction, options: Options, policy: bytes | None = None) -> int:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from goque.client.functions import Functions, StoredFunction, environment, namer
 from goque.client.items import Call, Items
+from goque.client.objects import gone
 from goque.client.rows import COLUMNS, Encoder, Shared, Spool, framed
 from goque.client.waker import Waker
 from goque.errors import BatchMismatch, DatabaseError, DuplicateTask, InvalidInput
@@ -24,12 +25,12 @@ from goque.model.durations import seconds
 from goque.model.identity import SPAN, task_id
 from goque.model.options import Options
 from goque.model.wording import number_of
-from goque.payload import codec
+from goque.payload import codec, refs
 from goque.payload.digests import digest
 from goque.payload.envelope import Purpose, Sealer, context_of
 from goque.payload.keys import KeyRing
 from goque.postgres.verbs import Transaction, Verbs
-from goque.queries import duplicates, enqueue, reading
+from goque.queries import duplicates, enqueue, objects, reading
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
 
@@ -238,6 +239,11 @@ class Maps:
         total = encoder.total
         if total == 0:
             return
+        if needed := refs.used():
+            transaction.run(objects.needed_by(shared.lane, list(needed)))
+            there = transaction.all(objects.touch(list(needed)))
+            if missing := needed.difference(there):
+                raise gone(sorted(missing))
         waits = shared.ready is None
         transaction.run(enqueue.tallied(shared.lane, new=0 if waits else total, pending=total if waits else 0))
         for start in range(0, len(encoder.digests), DIGEST * DIGESTS_PER_ROW):

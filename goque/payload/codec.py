@@ -241,8 +241,8 @@ def _needs_code(data: bytes) -> bool:
 
 def _too_large(name: str, error: _TooMuch) -> PayloadTooLarge:
     return PayloadTooLarge(
-        f"{name}: over {readable_size(error.limit)} when pickled, which is the limit. Save the data to a file, or an "
-        "object store, and pass its path",
+        f"{name}: over {readable_size(error.limit)} when pickled, which is the limit. Store it once "
+        "with q.put(obj) and pass what that gives, or save the data to a file and pass its path",
         size=error.size,
         limit=error.limit,
     )

@@ -134,7 +134,7 @@ def encode(func: Any) -> tuple[bytes, int, tuple[str, ...]]:
 def _too_large(func: Callable[..., Any]) -> PayloadTooLarge:
     sizes = _captured_sizes(func)
     blamed = "".join(f", most of it in {name} ({readable_size(size)})" for name, size in list(sizes.items())[:1])
-    remedy = "give it as an argument instead, with kwargs= (stored once per batch)"
+    remedy = "give it as an argument instead: with kwargs= (stored once per batch), or as q.put(it), stored once"
     if max(sizes.values(), default=0) > DEFAULT_LIMIT:
         remedy = "save the data to a file and pass its path"
     return PayloadTooLarge(

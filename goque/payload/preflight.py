@@ -110,7 +110,7 @@ def _heavy(captured: CapturedFunction) -> str:
     blamed = f", most of it in {name} ({readable_size(size)})" if name else ""
     return (
         f"{captured.name} carries {readable_size(captured.closure_size)} with it{blamed}: pass it as an argument, "
-        "with kwargs= (stored once per batch)"
+        "with kwargs= (stored once per batch), or as q.put(it), which the processes of a worker share"
     )
 
 

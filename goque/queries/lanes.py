@@ -54,6 +54,7 @@ class LaneOptions(NamedTuple):
     keep_s: float | None
     cwd: str | None
     owner: str
+    objects: list[str]
 
 
 @template(read=LaneOptions._make)
@@ -76,6 +77,7 @@ def _lane_options() -> Query[Any]:
             LANE.keep_s,
             LANE.cwd,
             LANE.owner,
+            LANE.objects,
         )
         .from_(LANE)
         .join(FUNCTION, FUNCTION.id == LANE.function_id)

@@ -101,11 +101,12 @@ class NewLane:
     keep_s: float | None
     cwd: str | None
     owner: str
+    objects: Sequence[str] = ()
 
     def values(self) -> dict[str, object]:
         """These as the values of a statement."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return values | {"tags": list(self.tags), "key_ids": list(self.key_ids)}
+        return values | {name: list(getattr(self, name)) for name in ("tags", "key_ids", "objects")}
 
 
 def _lane_insert() -> Any:
@@ -120,6 +121,7 @@ def _lane_insert() -> Any:
         .set(LANE.python, Bind("python", TEXT, nullable=True))
         .set(LANE.tags, Bind("tags", array(TEXT)))
         .set(LANE.key_ids, Bind("key_ids", array(TEXT)))
+        .set(LANE.objects, Bind("objects", array(TEXT)))
         .set(LANE.seal, Bind("seal", BYTEA, nullable=True))
         .set(LANE.policy, Bind("policy", BYTEA, nullable=True))
         .set(LANE.max_attempts, Bind("max_attempts", SMALLINT))
@@ -172,6 +174,7 @@ class LaneRow(NamedTuple):
     timeout_s: float | None
     cwd: str | None
     owner: str
+    objects: list[str] = []  # noqa: RUF012 - a row is not changed
 
 
 @template(read=LaneRow._make)
@@ -195,6 +198,7 @@ def _programs() -> Query[Any]:
             LANE.timeout_s,
             LANE.cwd,
             LANE.owner,
+            LANE.objects,
         )
         .from_(wanted)
         .join(LANE, LANE.id == wanted.id)

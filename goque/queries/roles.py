@@ -45,10 +45,12 @@ STATEMENTS = {
     "reading.batch_by_id reading.batch_by_name reading.last_batch reading.counts reading.counts_of reading.task "
     "reading.last_run reading.matching",
     SUBMIT: "enqueue duplicates transactions outcomes lanes reading settings.setting settings.note types.declared "
-    "programs.put_function programs.shared_lane programs.batch_lane",
+    "programs.put_function programs.shared_lane programs.batch_lane objects.put objects.put_part objects.touch "
+    "objects.find objects.part objects.needed_by",
     WORK: "claim finish handback reports workers upkeep spawning programs types outcomes.tell_watchers enqueue.wake "
     "enqueue.task_ids duplicates.share cancel.cancel_lane schedules.due schedules.fire schedules.next_due "
-    "deployments.take_turn deployments.see deployments.put deployments.retire deployments.is_newest",
+    "deployments.take_turn deployments.see deployments.put deployments.retire deployments.is_newest objects.find "
+    "objects.part objects.forget_unused",
     OPERATE: "cancel retry pause transactions duplicates.share lanes.batch_lanes lanes.lane_options "
     "lanes.unfinished_lanes programs.batch_lane schedules.names schedules.set_paused deployments.take_turn "
     "deployments.forget",
@@ -56,7 +58,7 @@ STATEMENTS = {
 """What each role may run: all statements of a module, or one. READ's may be run by all, and give nobody a right."""
 HIDDEN = ("source", "payload", "args_repr")
 """What READ is not shown, besides everything in bytes: code, arguments and results."""
-LOCKED = {"claim": "number", "tally": "lane_id"}
+LOCKED = {"claim": "number", "object": "last_used_at", "tally": "lane_id"}
 """Rows that are locked before they are deleted, for which PostgreSQL asks the right to update some column."""
 
 _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,50}")

@@ -90,6 +90,7 @@ class LaneTable(Table):
     python = Column(TEXT, nullable=True)
     tags = Column(array(TEXT))
     key_ids = Column(array(TEXT))
+    objects = Column(array(TEXT))
     seal = Column(BYTEA, nullable=True)
     policy = Column(BYTEA, nullable=True)
     max_attempts = Column(SMALLINT)
@@ -103,6 +104,29 @@ class LaneTable(Table):
     lacking = Column(TEXT, nullable=True)
     created_at = Column(TIMESTAMPTZ)
     last_used_at = Column(TIMESTAMPTZ)
+
+
+class ObjectTable(Table):
+    """Objects that tasks share."""
+
+    digest = Column(TEXT)
+    key_id = Column(TEXT)
+    owner = Column(TEXT)
+    type = Column(TEXT)
+    size = Column(BIGINT)
+    parts = Column(INTEGER)
+    seal = Column(BYTEA)
+    created_at = Column(TIMESTAMPTZ)
+    last_used_at = Column(TIMESTAMPTZ)
+
+
+class ObjectPartTable(Table):
+    """The bytes of those objects, in order."""
+
+    digest = Column(TEXT)
+    key_id = Column(TEXT)
+    number = Column(INTEGER)
+    data = Column(BYTEA)
 
 
 class TaskTable(Table):
@@ -294,6 +318,8 @@ BATCH = BatchTable("batch")
 BATCH_ITEMS = BatchItemsTable("batch_items")
 LANE = LaneTable("lane")
 TASK = TaskTable("task")
+OBJECT = ObjectTable("object")
+OBJECT_PART = ObjectPartTable("object_part")
 RUN = RunTable("run")
 WORKER = WorkerTable("worker")
 CLAIM = ClaimTable("claim")

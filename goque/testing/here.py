@@ -132,6 +132,7 @@ def _loaded(program: Program) -> LoadedProgram:
         environment=None,
         result_limit=program.result_limit,
         app=program.app,
+        objects=dict(program.objects),
     )
     return LoadedProgram(message, program.result_limit)
 

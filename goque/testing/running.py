@@ -27,6 +27,7 @@ from goque.worker.dispatcher import Dispatcher
 from goque.worker.ledger import Ledger
 from goque.worker.programs import Programs
 from goque.worker.roster import Ask, Roster
+from goque.worker.shelf import Shelf
 from goque.worker.task import once
 from goque.worker.task.registry import Registry
 
@@ -102,7 +103,11 @@ class _Worker:
         self._roster = _One(1)
         self._ledger = Ledger(core.ring)
         programs = Programs(
-            core.ring, lambda lanes: connection.all(programs_of(lanes)), result_limit=core.limit, apps=apps
+            core.ring,
+            lambda lanes: connection.all(programs_of(lanes)),
+            shelf=Shelf(core.ring, connection.all),
+            result_limit=core.limit,
+            apps=apps,
         )
         spawner = Spawner(connection, core.ring)
         self.here = Here()

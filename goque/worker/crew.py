@@ -35,6 +35,7 @@ from goque.worker.ledger import Ledger
 from goque.worker.pool.pool import Pool
 from goque.worker.programs import Programs
 from goque.worker.roster import Roster
+from goque.worker.shelf import Shelf
 from goque.worker.witness import Witness
 
 log = logging.getLogger("goque.worker")
@@ -114,6 +115,7 @@ class Crew:
         programs = Programs(
             self.ring,
             lambda lanes: self.asking.all(programs_of(lanes)),
+            shelf=Shelf(self.ring, self.asking.all),
             result_limit=config.result_limit,
             apps=config.apps,
         )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from goque.errors import KeyMissing, SignatureInvalid
+from goque.errors import KeyMissing, ResultExpired, SignatureInvalid
 from goque.model.identity import SPAN, batch_of, position_of
 from goque.model.manifest import App
 from goque.payload.envelope import Opener, Purpose, context_of, item_context
@@ -14,6 +14,7 @@ from goque.payload.keys import KeyRing
 from goque.queries.programs import LaneRow
 from goque.worker.channel.jobs import Job, Program
 from goque.worker.desk import Held
+from goque.worker.shelf import Shelf
 
 MOST_LANES = 20_000
 """Lanes kept; then those that nothing is held of are forgotten."""
@@ -36,10 +37,12 @@ class Programs:
         ring: KeyRing,
         load: Callable[[list[int]], list[LaneRow]],
         *,
+        shelf: Shelf,
         result_limit: int,
         apps: Iterable[App] = (),
     ) -> None:
         self._load = load
+        self._shelf = shelf
         self._result_limit = result_limit
         self._apps = {one.name: app for app in apps for one in app.types}
         self._directory = os.getcwd()
@@ -63,6 +66,13 @@ class Programs:
             self._lanes = {lane: self._lanes[lane] for lane in held if lane in self._lanes}
         for row in self._load(unknown):
             self._lanes[row.id] = self._verified(row)
+        self._make_room({*held, *unknown})
+
+    def _make_room(self, needed: set[int]) -> None:
+        """Forget objects that have become too many, and the lanes that name them: they may come again."""
+        kept = {digest for lane in needed if lane in self._lanes for digest in self._lanes[lane].row.objects or ()}
+        if dropped := set(self._shelf.drop(kept)):
+            self._lanes = {id: lane for id, lane in self._lanes.items() if dropped.isdisjoint(lane.row.objects or ())}
 
     def arguments(self, held: Held, blob: bytes) -> bytes:
         """The verified arguments of a task; the payload of a named type is data, and is signed by nobody.
@@ -107,7 +117,7 @@ class Programs:
     def _verified(self, row: LaneRow) -> Lane:
         try:
             return Lane(row, self._program(row))
-        except (SignatureInvalid, KeyMissing) as error:
+        except (SignatureInvalid, KeyMissing, ResultExpired) as error:
             return Lane(row, None, refused=str(error))
 
     def _program(self, row: LaneRow) -> Program:
@@ -129,8 +139,10 @@ class Programs:
             # Which function serves this batch: without it, an argument could be given to another function.
             opened[Purpose.LANE].open(context_of(row.batch_id, row.function_hash), row.seal or b"")
         kwargs = row.kwargs and opened[Purpose.KWARGS].open(context_of(row.batch_id or 0), row.kwargs)
+        shared = self._shelf.take(row.objects or ())
         return Program(
-            key=str(row.id),
+            # Fetched again, an object lies elsewhere.
+            key=":".join([str(row.id), *shared.values()]),
             code=bytes(code),
             name=row.type,
             source=row.source,
@@ -140,4 +152,5 @@ class Programs:
             policy=None if policy is None else bytes(policy),
             cwd=row.cwd,
             result_limit=self._result_limit,
+            objects=shared,
         )

@@ -9,6 +9,7 @@ from goque.payload.keys import KeyRing
 from goque.queries.programs import LaneRow
 from goque.worker import programs
 from goque.worker.programs import Programs
+from goque.worker.shelf import Shelf
 
 
 def row(lane: int) -> LaneRow:
@@ -22,7 +23,7 @@ class Known:
 
     def __init__(self) -> None:
         self.read: list[int] = []
-        self.programs = Programs(KeyRing.empty(), self.load, result_limit=1)
+        self.programs = Programs(KeyRing.empty(), self.load, shelf=Shelf(KeyRing.empty(), lambda _: []), result_limit=1)
 
     def load(self, lanes: list[int]) -> list[LaneRow]:
         self.read += lanes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from goque.model.outcomes import Outcome
@@ -35,6 +35,8 @@ class Program:
     environment: Mapping[str, str] | None = None
     """Variables set for the runs of this program."""
     result_limit: int = 128 * MIB
+    objects: Mapping[str, str] = field(default_factory=dict)
+    """The files of the objects that its tasks share, by digest."""
     app: str | None = None
     """Where the registry is that has the type ``name``, as "module:name", or empty: in ``code``. None: a function."""
 

@@ -69,6 +69,7 @@ def program_frame(program: Program) -> bytes:
             environment,
             program.result_limit,
             program.app,
+            dict(program.objects),
         )
     )
     return TO_CHILD.pack(len(body), PROGRAM) + body

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from goque.errors import Cancel, GiveUp, PayloadError, PayloadTooLarge, ResultTooLarge, RetryAfter, Snooze
 from goque.model import retries
 from goque.model.durations import seconds
-from goque.payload import codec, failures, functions
+from goque.payload import codec, failures, functions, refs
 from goque.worker.channel.jobs import Job
 from goque.worker.channel.protocol import DONE, FAILED, INTERRUPTED
 
@@ -58,6 +58,7 @@ class Message(NamedTuple):
     environment: dict[str, str] | None
     result_limit: int
     app: str | None
+    objects: dict[str, str]
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -81,6 +82,7 @@ class LoadedProgram:
         with self._lock:
             if self.function is not None:
                 return self.function
+            refs.shelve(message.objects)
             if message.source:
                 functions.register_source(message.source, message.filename, message.first_line)
             try:
