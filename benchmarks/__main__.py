@@ -13,6 +13,7 @@ from benchmarks import (
     lengths,
     results,
     scaling,
+    shared,
     singles,
     sizes,
     sustained,
@@ -20,7 +21,7 @@ from benchmarks import (
 )
 from benchmarks.measuring import main
 
-QUESTIONS = [enqueue, drain, results, latency, sustained, lengths, sizes, frames, used, scaling, idle, singles]
+QUESTIONS = [enqueue, drain, results, latency, sustained, lengths, sizes, frames, used, scaling, idle, singles, shared]
 
 if __name__ == "__main__":
     main(sys.argv[1:], QUESTIONS)

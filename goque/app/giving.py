@@ -188,7 +188,7 @@ class Giving(ABC):
         first, items = items.peeked()
         self._check(captured, None if first is None else (first[0], {**kwargs, **first[1]}))
         if options.dry_run:
-            return items.tried(func, kwargs, options.dry_run)
+            return items.tried(func, kwargs, options.dry_run, self._core.objects.get)
         work = Work.of(self._core.functions.store(captured), options, kwargs)
         unit = self._unit()
 

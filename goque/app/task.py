@@ -238,7 +238,7 @@ class Task:
 
     def run_here(self) -> Any:
         """The same call in this process, for the debugger. Nothing is stored."""
-        from goque.payload import functions
+        from goque.payload import functions, refs
 
         self._core.require_key()
         row = self._row()
@@ -247,8 +247,9 @@ class Task:
                 f"the code of {row.type} is its workers'; jobs.run({row.type!r}, payload) runs it where it is"
             )
         lane = self._core.program_of(row.lane)
-        args, kwargs = self._call()
-        return functions.load(lane)(*args, **kwargs)
+        with refs.resolved(self._core.objects.get):
+            function, (args, kwargs) = functions.load(lane), self._call()
+        return function(*args, **kwargs)
 
     # Inside
 

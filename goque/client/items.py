@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from goque.errors import InvalidInput
+from goque.payload.refs import Ref
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 """The positional and keyword arguments of one call."""
@@ -33,9 +34,23 @@ class Items:
             return None, self
         return first, Items(itertools.chain([first], self.calls), self.total, self.instant)
 
-    def tried(self, func: Callable[..., Any], kwargs: Mapping[str, Any], number: int) -> list[Any]:
-        """What the function returns here and now for the first ``number`` of them."""
-        return [func(*args, **{**kwargs, **own}) for args, own in itertools.islice(self.calls, number)]
+    def tried(
+        self, func: Callable[..., Any], kwargs: Mapping[str, Any], number: int, get: Callable[[Ref], Any]
+    ) -> list[Any]:
+        """What the function returns here and now for the first ``number`` of them; ``get`` gives what a Ref is of."""
+        found: dict[Ref, Any] = {}
+
+        def given(value: Any) -> Any:
+            if not isinstance(value, Ref):
+                return value
+            if value not in found:
+                found[value] = get(value)
+            return found[value]
+
+        return [
+            func(*map(given, args), **{name: given(value) for name, value in {**kwargs, **own}.items()})
+            for args, own in itertools.islice(self.calls, number)
+        ]
 
 
 def zipped(iterables: tuple[Any, ...], *, strict: bool) -> Items:

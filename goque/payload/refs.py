@@ -91,6 +91,16 @@ def used() -> set[str]:
     return set() if found is None else found
 
 
+@contextmanager
+def resolved(fetch: Callable[[Ref], Any]) -> Iterator[None]:
+    """What this thread unpickles in the block has objects in the place of their Refs, as a task is given them."""
+    before, _thread.fetch = getattr(_thread, "fetch", None), fetch
+    try:
+        yield
+    finally:
+        _thread.fetch = before
+
+
 # Where tasks run
 
 _paths: dict[str, str] = {}
@@ -106,7 +116,9 @@ def shelve(paths: Mapping[str, str]) -> None:
 def found(digest: str, size: int, type: str) -> Any:
     """What a pickled ``Ref`` becomes: the object, where it is known, and loaded once."""
     if digest not in _paths:
-        return Ref(digest, size, type)
+        fetch: Callable[[Ref], Any] | None = getattr(_thread, "fetch", None)
+        ref = Ref(digest, size, type)
+        return ref if fetch is None else fetch(ref)
     with _lock:
         obj = _loaded.pop(digest) if digest in _loaded else _opened(_paths[digest])
         _loaded[digest] = obj

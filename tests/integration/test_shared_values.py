@@ -55,7 +55,8 @@ def test_a_ref_becomes_the_object_wherever_it_is(q: Queue) -> None:
 
     task = q.submit(total, other, more=other)
     assert task.result(timeout=20) == (499_500, 3, 3, None)
-    assert task.args == (other,)
+    assert (task.args, task.run_here()) == ((other,), (499_500, 3, 3, None))
+    assert q.map(lambda x, given: (x, given), [other], kwargs={"given": other}, dry_run=1) == [([1, 2], [1, 2])]
     with pytest.raises(InvalidInput, match="q.put"):
         task.args[0].get()
     batch = q.map(total, [other, [4]], kwargs={"given": other}, name="shared")
