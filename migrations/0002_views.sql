@@ -253,6 +253,7 @@ select
     worker.queues,
     worker.tags,
     worker.key_ids,
+    worker.types,
     worker.python,
     worker.prefix,
     worker.version,

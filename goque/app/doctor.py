@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from goque.app.local import ring_of
-from goque.app.reasons import unserved_lanes
+from goque.app.reasons import unserved_lanes, worker_command
 from goque.errors import DatabaseError, DatabaseUnavailable, MigrationNeeded
 from goque.observe import findings
 from goque.observe.findings import LIMITS, Finding, Limits, Severity, finding
@@ -97,7 +97,8 @@ def _work(database: Database, ring: KeyRing, limits: Limits) -> Iterator[Finding
     signed = database.first(setting("signed")) is not None
     yield from findings.keys(ring.ids(KeyKind.CODE), signed, workers)
     if not any(not worker.lost for worker in workers) and database.first(eligibility.ready_lanes()) is not None:
-        yield finding(Severity.WARNING, "work", "work is ready, and no worker is alive", "start one with: goque worker")
+        command = worker_command(database)
+        yield finding(Severity.WARNING, "work", "work is ready, and no worker is alive", f"start one with: {command}")
     for told in unserved_lanes(database):
         what, _, remedy = told.rpartition("; ")
         yield finding(Severity.WARNING, "work", what, remedy)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from goque.app.core import Core
 from goque.errors import DatabaseError
-from goque.model.eligibility import missing
+from goque.model.eligibility import KEYLESS, missing
 from goque.model.states import Status
 from goque.postgres.verbs import Verbs
 from goque.queries import eligibility, reading
@@ -50,12 +50,15 @@ def unserved(needs: LaneNeeds, workers: Sequence[LivingWorker]) -> str | None:
     lacks = [missing(worker, needs) for worker in workers]
     if [] in lacks:
         return None
-    command = "goque worker" + (f" --queues {needs.queue}" if needs.queue != "default" else "")
-    command += f" --tags {','.join(needs.tags)}" if needs.tags else ""
-    command += " --app package.module:jobs" if needs.type else ""
+    command = _command(needs.tags, queue="" if needs.queue == "default" else needs.queue, app=bool(needs.type))
     if not workers:
         needed = f" (needed: the task type {needs.type})" if needs.type else ""
         return f"no worker is alive{needed}; start one with: {command}"
+    if all(KEYLESS in lack for lack in lacks):
+        return (
+            "it was submitted without a key and those alive hold one: submit it again with GOQUE_SECRET set, or start "
+            f"one without it: {command}"
+        )
     worker, lacking = min(zip(workers, lacks, strict=True), key=lambda pair: len(pair[1]))
     alive = (
         "1 worker is alive and" if len(workers) == 1 else f"of {len(workers):,} workers alive none fits; the nearest"
@@ -113,6 +116,19 @@ def unserved_lanes(database: Verbs) -> list[str]:
         elif workers and (why := unserved(lane.needs, workers)) is not None:
             found[f"tasks of {lane.type.rpartition('.')[2]} in queue {lane.needs.queue} wait, but {why}"] = None
     return list(found)
+
+
+def worker_command(database: Verbs) -> str:
+    """The command of a worker that could take all that is ready."""
+    lanes = database.all(eligibility.ready_lanes())
+    tags = sorted({tag for lane in lanes for tag in lane.needs.tags})
+    return _command(tags, app=any(lane.needs.type for lane in lanes))
+
+
+def _command(tags: Sequence[str], *, queue: str = "", app: bool) -> str:
+    command = "goque worker" + (f" --queues {queue}" if queue else "")
+    command += f" --tags {','.join(tags)}" if tags else ""
+    return command + (" --app package.module:jobs" if app else "")
 
 
 def _workers(core: Core) -> list[LivingWorker]:

@@ -87,7 +87,7 @@ def _schema(settings: Settings, dsn: str, seen: Seen) -> bool:
 
 def _contents(arguments: argparse.Namespace, settings: Settings, seen: Seen) -> None:
     from goque.app.local import ring_of
-    from goque.app.reasons import unserved_lanes
+    from goque.app.reasons import unserved_lanes, worker_command
     from goque.payload.keys import KeyKind
 
     with opened(arguments) as queue:
@@ -95,12 +95,13 @@ def _contents(arguments: argparse.Namespace, settings: Settings, seen: Seen) -> 
         seen.workers = records(queue.workers(alive=True))
         seen.now = queue.now()
         unserved = unserved_lanes(queue._core.database)
+        command = worker_command(queue._core.database)
     key_file = settings.key_file if settings.embedded and settings.key_file.exists() else None
     seen.keys = ring_of(settings.secret, key_file).ids(KeyKind.CODE)
     waiting = sum(row[status] for row in seen.queues for status in WAITING)
     if not seen.workers and waiting:
         wait = "1 task waits" if waiting == 1 else f"{waiting:,} tasks wait"
-        seen.remedies.append(f"{wait} and no worker is alive; start one with: goque worker")
+        seen.remedies.append(f"{wait} and no worker is alive; start one with: {command}")
     seen.remedies += unserved
     for row in seen.queues:
         if row["paused"] and any(row[status] for status in WAITING):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from goque.client.collector import Collector
+from goque.client.collector import ROWS, Collector
 from goque.client.spans import Span
 from goque.errors import DatabaseUnavailable
 from goque.model.wording import number_of
@@ -102,12 +102,13 @@ class Waiting:
                     f"{_not_ended(collector.outstanding, timeout)}, as far as is known: {error}"
                 ) from error
             yield from rows
-            if rows:
-                pause = 0.002
-            elif end is not None and time.monotonic() >= end:
+            # What had ended by then is given whole: a look that was full may have left some.
+            if end is not None and time.monotonic() >= end and collector.outstanding and len(rows) < ROWS:
                 why = late(collector.left[0][0])
                 first = "" if collector.outstanding == 1 else "the first: "
                 raise TimeoutError(_not_ended(collector.outstanding, timeout) + (f"; {first}{why}" if why else ""))
+            if rows:
+                pause = 0.002
             else:
                 longest = LOOK_S if self._listen else LOOK_S / 2
                 left = longest if end is None else min(longest, max(0.0, end - time.monotonic()))

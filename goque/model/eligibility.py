@@ -66,6 +66,10 @@ class Offer(Protocol):
     def types(self) -> Sequence[str]: ...
 
 
+KEYLESS = "a worker without keys"
+"""What unsigned functions wait for: who holds keys would have to refuse them."""
+
+
 def missing(offer: Offer, needs: Needs) -> list[str]:
     """What a worker lacks for a lane, in words: "Python 3.13", "tag gpu", "key 7f3a", "queue web". Empty: it fits.
 
@@ -75,6 +79,8 @@ def missing(offer: Offer, needs: Needs) -> list[str]:
     lacks += [] if needs.python in (None, minor(offer.python)) else [f"Python {needs.python}"]
     lacks += [f"tag {tag}" for tag in needs.tags if tag not in offer.tags]
     lacks += [f"key {key}" for key in needs.key_ids if key not in offer.key_ids]
+    if needs.type is None and offer.key_ids and not needs.key_ids:
+        lacks.append(KEYLESS)
     if offer.queues is not None and needs.queue not in offer.queues:
         lacks.append(f"queue {needs.queue}")
     return lacks

@@ -88,14 +88,20 @@ def servable() -> Condition:
     """This worker can run what the lane holds."""
     queues = Bind("queues", array(TEXT), nullable=True)
     lanes = Bind("lanes", array(BIGINT), nullable=True)
+    keys = Bind("key_ids", array(TEXT))
+    # Who holds keys would refuse unsigned code, and that ends a task: it is left to workers that hold none.
+    signed = function("cardinality", INTEGER, LANE.key_ids) > lit(0)
+    keyless = function("cardinality", INTEGER, keys) == lit(0)
     return (
         (queues.is_null() | (LANE.queue == any_of(present(queues))))
         & (LANE.python.is_null() | (LANE.python == Bind("python", TEXT)))
-        & function("arraycontained", BOOLEAN, LANE.key_ids, Bind("key_ids", array(TEXT)))
+        & function("arraycontained", BOOLEAN, LANE.key_ids, keys)
         & function("arraycontained", BOOLEAN, LANE.tags, Bind("tags", array(TEXT)))
         & case(
             (LANE.function_id.is_null(), LANE.type == any_of(Bind("types", array(TEXT)))),
-            else_=Bind("callables", BOOLEAN) & (lanes.is_null() | (LANE.id == any_of(present(lanes)))),
+            else_=Bind("callables", BOOLEAN)
+            & (signed | keyless)
+            & (lanes.is_null() | (LANE.id == any_of(present(lanes)))),
         )
     )
 

@@ -143,6 +143,7 @@ class WorkersView(Table):
     queues = Column(array(TEXT), nullable=True)
     tags = Column(array(TEXT))
     key_ids = Column(array(TEXT))
+    types = Column(array(TEXT))
     python = Column(TEXT)
     prefix = Column(TEXT)
     version = Column(TEXT)

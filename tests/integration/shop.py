@@ -47,6 +47,17 @@ async def hooked(payload: Any) -> Any:
     return payload
 
 
+@jobs.task("secretive", max_attempts=1)
+def secretive() -> object:
+    """What it returns cannot be stored."""
+    return (number for number in range(3))
+
+
+@jobs.after("secretive")
+def heard(task: goque.TaskContext, outcome: goque.TaskOutcome) -> None:
+    print("after", outcome.kind, type(outcome.error).__name__)
+
+
 @jobs.task("send_email", payload=Email, max_attempts=5, timeout="30s", queue="mail", priority=2)
 def send_email(email: Email) -> str:
     return f"{type(email).__name__} to {email.to}, {email.copies} copies"

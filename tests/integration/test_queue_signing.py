@@ -128,6 +128,16 @@ def test_a_worker_leaves_work_under_keys_it_does_not_hold(opened: Callable[..., 
     assert (task.result(timeout=20), batch.results(timeout=20)) == (4, [1])
 
 
+def test_work_without_a_signature_waits_for_a_worker_without_keys(opened: Callable[..., Queue]) -> None:
+    unsigned = opened(None).submit(pow, 2, 2)
+    keyed = opened(SECRET)
+    keyed.start_workers(1)
+    assert keyed.submit(pow, 3, 2).result(timeout=20) == 9
+    assert (unsigned.status, unsigned.waiting_for) == (Status.NEW, "a worker without keys")
+    opened(None).start_workers(1)
+    assert unsigned.result(timeout=20) == 4
+
+
 def test_a_rotated_key_signs_what_is_new_and_the_old_one_still_reads(opened: Callable[..., Queue]) -> None:
     before = opened(SECRET)
     old = before.submit(pow, 2, 2)

@@ -89,6 +89,13 @@ def test_hooks_run_around_the_task_in_order_and_a_failing_one_changes_nothing(q:
     assert "after error None ValueError('no')" in failed.logs
 
 
+def test_an_after_hook_is_told_of_a_result_that_cannot_be_stored(q: Queue) -> None:
+    task = q.enqueue("secretive")
+    assert isinstance(task.exception(timeout=20), goque.NotSerializable)
+    assert "after error NotSerializable" in task.logs
+    assert "after done" not in task.logs
+
+
 def test_a_before_hook_may_cancel(q: Queue) -> None:
     task = q.enqueue("hooked", 1, metadata={"veto": True})
     with pytest.raises(TaskCanceled, match="the hook said no"):
@@ -143,6 +150,7 @@ def test_a_failed_task_of_a_type_is_retried_with_its_payload(q: Queue) -> None:
 
 def test_a_worker_takes_no_type_that_it_does_not_have(q: Queue) -> None:
     task = q.enqueue("unheard_of")
+    assert "tick" in q.workers(alive=True)["types"][0]
     sentinel = q.enqueue("tick")
     assert sentinel.result(timeout=20) == "tock"
     assert (task.status, task.waiting_for) == (Status.NEW, "type unheard_of")
@@ -262,11 +270,16 @@ def test_nothing_is_pickled_and_no_key_is_needed(dsn: str, monkeypatch: pytest.M
 
 
 def test_who_waits_for_a_type_that_nobody_has_is_told_what_to_start(
-    alone: Queue,
+    alone: Queue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from goque.app.reasons import nobody_can
+    from goque.cli import main
 
     task = alone.enqueue("send_email", {"to": "ann"})
     said = nobody_can(alone._core, task._row().lane) or ""
     assert "the task type send_email" in said
     assert "goque worker --app package.module:jobs" in said
+    alone.options(tags=["gpu"]).submit(abs, 1)
+    monkeypatch.setenv("GOQUE_DSN", alone.dsn)
+    assert main(["status"]) == 0
+    assert "start one with: goque worker --tags gpu --app package.module:jobs\n" in capsys.readouterr().out

@@ -81,7 +81,7 @@ def test_a_timeout_counts_as_an_attempt_says_what_it_was_and_is_tried_again(q: Q
     until(lambda: task.status is Status.ERROR, "it was stopped")
     [(outcome, error)] = runs(q, task)
     assert outcome == RunOutcome.TIMEOUT
-    assert error.startswith("stopped after 0.")
+    assert error.startswith("stopped by its timeout after 0.")
     # No code of a child that was stopped can be asked, so the default policy decides: within a second.
     assert task.attempts == 1
     until(lambda: len(runs(q, task)) == 2, "it was tried again and stopped again")

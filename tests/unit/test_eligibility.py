@@ -12,13 +12,20 @@ from goque.queries.eligibility import LaneNeeds, LivingWorker
 
 
 def worker(**given: Any) -> LivingWorker:
-    preset: dict[str, Any] = {"id": 1, "python": "3.12.1", "queues": None, "tags": [], "key_ids": [], "local": False}
+    preset: dict[str, Any] = {
+        "id": 1,
+        "python": "3.12.1",
+        "queues": None,
+        "tags": [],
+        "key_ids": ["aa"],
+        "local": False,
+    }
     preset["types"] = []
     return LivingWorker(**preset | given)
 
 
 def needs(**given: Any) -> LaneNeeds:
-    return LaneNeeds(**{"queue": "default", "python": "3.12", "tags": [], "key_ids": [], "type": None} | given)
+    return LaneNeeds(**{"queue": "default", "python": "3.12", "tags": [], "key_ids": ["aa"], "type": None} | given)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +37,8 @@ def needs(**given: Any) -> LaneNeeds:
         ({"tags": ["gpu", "big"]}, ["tag gpu", "tag big"]),
         ({"key_ids": ["aa", "bb"]}, ["key bb"]),
         ({"queue": "web"}, ["queue web"]),
+        ({"key_ids": []}, ["a worker without keys"]),
+        ({"key_ids": [], "type": "send_email"}, ["type send_email"]),
         ({"type": "send_email"}, ["type send_email"]),
         ({"python": "3.11", "tags": ["gpu"], "queue": "web"}, ["Python 3.11", "tag gpu", "queue web"]),
     ],
@@ -47,6 +56,13 @@ def test_a_wrong_secret_is_told_with_the_keys_on_both_sides() -> None:
     assert why == (
         "1 worker is alive and lacks key aaaa (it holds bbbb); start it with the GOQUE_SECRET that is used here"
     )
+
+
+def test_work_without_a_signature_is_told_to_be_signed() -> None:
+    why = unserved(needs(key_ids=[]), [worker(), worker()])
+    assert why is not None
+    assert why.startswith("it was submitted without a key and those alive hold one: submit it again with GOQUE_SECRET")
+    assert unserved(needs(key_ids=[]), [worker(), worker(key_ids=[])]) is None
 
 
 def test_of_several_workers_the_one_that_lacks_least_is_named() -> None:

@@ -70,6 +70,8 @@ class LoadedProgram:
     function: Callable[..., Any] | None = None
     shared: dict[str, Any] = field(default_factory=dict)
     decode: Callable[[bytes], tuple[tuple[Any, ...], dict[str, Any]]] = codec.decode_arguments
+    after: Callable[[Any, BaseException | None], None] | None = None
+    """Told of the value that was stored, or of the error."""
     _policy: Any = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -100,7 +102,7 @@ class LoadedProgram:
         from goque.worker.child import apps
 
         performer = apps.registry_of(app, self.message.code or None).performer(self.message.name)
-        self.decode, self._policy = _payload, performer.policy
+        self.decode, self._policy, self.after = _payload, performer.policy, performer.after
         self.function = performer
         return performer
 
@@ -144,19 +146,26 @@ class Runner:
             value = function(*args, **kwargs)
             if value.__class__ is CoroutineType:
                 value = self._wait_for(value)
-            if value is None:
-                return DONE, self._none, b""
-            try:
-                return DONE, codec.dumps(value, program.limit, name="the result", advice=codec.RETURN_DATA), b""
-            except PayloadTooLarge as error:
-                raise ResultTooLarge(
-                    f"the result is larger than {error.limit:,} bytes; write it to a file or an object store and "
-                    "return its name, or raise the limit"
-                ) from None
+            body = self._none if value is None else _encoded(value, program.limit)
+            if program.after is not None:
+                program.after(value, None)
+            return DONE, body, b""
         except Interrupted as interrupted:
             return INTERRUPTED, ANSWERED if isinstance(interrupted, Answered) else b"", b""
         except BaseException as error:
+            if program.after is not None and not isinstance(error, _Unloadable):
+                program.after(None, error)
             return _failed(error, program, Job(*fields), args, kwargs)
+
+
+def _encoded(value: Any, limit: int) -> bytes:
+    try:
+        return codec.dumps(value, limit, name="the result", advice=codec.RETURN_DATA)
+    except PayloadTooLarge as error:
+        raise ResultTooLarge(
+            f"the result is larger than {error.limit:,} bytes; write it to a file or an object store and return its "
+            "name, or raise the limit"
+        ) from None
 
 
 def _failed(

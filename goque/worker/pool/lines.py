@@ -292,6 +292,6 @@ def failed(times: Outcome, body: bytes, raw: bytes) -> Outcome:
 def stopped(why: Why, times: Outcome, attempt: int) -> Outcome:
     """The outcome of a run that main stopped."""
     if why == "timeout":
-        message = f"stopped after {times.run_s:.1f} s, its timeout; give it more with timeout=, or less to do"
+        message = f"stopped by its timeout after {times.run_s:.1f} s; give it more with timeout=, or less to do"
         return times._replace(kind=why, error_type="TimeoutError", message=message, retry_in=DEFAULT(attempt))
     return times._replace(kind=why, message="stopped while it ran", retry_in=None)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import CoroutineType
 from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 from goque.errors import Cancel, InvalidInput, NotFound, Snooze, UnknownOption
@@ -237,7 +236,7 @@ class Registry:
 
 
 class Performer:
-    """Runs one task of a type: hooks before, the function, hooks after."""
+    """Runs one task of a type: hooks before and the function; who runs it calls ``after`` when it knows the outcome."""
 
     __slots__ = ("_after", "_before", "_registered", "policy")
 
@@ -250,35 +249,22 @@ class Performer:
 
     def __call__(self, payload: Any) -> Any:
         """What the function returns; a coroutine where it is one."""
-        if not self._before and not self._after:
-            return self._registered.call(payload)
-        task = context.current()
-        try:
+        if self._before:
+            task = context.current()
             for hook in self._before:
                 hook(task)
-            value = self._registered.call(payload)
-        except (Exception, SystemExit) as error:
-            self._tell(task, _outcome(error))
-            raise
-        if value.__class__ is CoroutineType:
-            return self._awaited(task, value)
-        self._tell(task, TaskOutcome("done", value))
-        return value
+        return self._registered.call(payload)
 
-    async def _awaited(self, task: TaskContext, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        try:
-            value = await coroutine
-        except (Exception, SystemExit) as error:
-            self._tell(task, _outcome(error))
-            raise
-        self._tell(task, TaskOutcome("done", value))
-        return value
-
-    def _tell(self, task: TaskContext, outcome: TaskOutcome) -> None:
+    def after(self, value: Any, error: BaseException | None) -> None:
+        """Tell the after-hooks what came of the run, once it is certain: a value that cannot be stored is an error."""
+        if not self._after:
+            return
+        task = context.current()
+        outcome = TaskOutcome("done", value) if error is None else _outcome(error)
         for hook in self._after:
             try:
                 hook(task, outcome)
-            except Exception:
+            except (Exception, SystemExit):
                 log.exception("an after-hook of task %s failed", task.task)
 
 
