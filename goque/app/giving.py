@@ -6,7 +6,8 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, NoReturn, Self, TypeAlias, overload
+from operator import index
+from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeAlias, overload
 
 from goque.app.batch import Batch
 from goque.app.core import Core
@@ -220,12 +221,12 @@ class Giving(ABC):
             else:
                 yield one if isinstance(one, Task) else Task(self._core, one)
 
-    def _batch_row(self, database: Verbs, key: int | str) -> BatchRow:
+    def _batch_row(self, database: Verbs, key: SupportsIndex | str) -> BatchRow:
         if isinstance(key, str):
             owner, _, name = key.rpartition("/")
             found = database.seen(reading.batch_by_name(owner or self._core.settings.owner, name))
         else:
-            found = database.seen(reading.batch_by_id(key))
+            found = database.seen(reading.batch_by_id(index(key)))
         if not found:
             raise NotFound(f"there is no batch {key!r}; q.batches() lists them")
         return found[0]

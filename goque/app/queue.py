@@ -6,8 +6,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from operator import index
 from types import ModuleType
-from typing import Any
+from typing import Any, SupportsIndex
 
 from goque.app.batch import Batch
 from goque.app.core import Core, make_core
@@ -146,7 +147,7 @@ class Queue(Giving, Looking):
 
     # Finding it again
 
-    def batch(self, key: int | str) -> Batch:
+    def batch(self, key: SupportsIndex | str) -> Batch:
         """A batch by its id, by its name (mine), or by "owner/name". Local workers take up what is left of it.
 
         Raises:
@@ -166,13 +167,13 @@ class Queue(Giving, Looking):
             raise NotFound("you have no batch yet; q.map(func, items) makes one")
         return self._found(row)
 
-    def task(self, id: int) -> Task:
+    def task(self, id: SupportsIndex) -> Task:
         """A task by its id.
 
         Raises:
             NotFound: there is none.
         """
-        task = Task(self._core, id)
+        task = Task(self._core, index(id))
         task._row()
         return task
 

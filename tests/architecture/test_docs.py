@@ -67,6 +67,25 @@ def test_the_picture_of_the_architecture_names_enough_to_be_held_to_it() -> None
     assert len(_NAME.findall((ROOT / "docs" / "architecture.md").read_text())) > 30
 
 
+def test_every_test_that_a_document_names_exists() -> None:
+    defined = {
+        name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    named = [name for document in DOCUMENTS for name in re.findall(r"`(test_\w+)`", document.read_text())]
+    assert len(named) > 50
+    assert [name for name in named if name not in defined] == []
+
+
+def test_what_is_shown_of_an_example_is_what_it_says_and_each_is_shown() -> None:
+    shown = dict(
+        re.findall(r"<!-- (\w+) -->\n```python\n(.*?)```", (ROOT / "docs" / "examples.md").read_text(), re.DOTALL)
+    )
+    files = {path.stem: path.read_text() for path in (ROOT / "docs" / "examples").glob("*.py")}
+    assert shown.keys() == files.keys()
+    assert [name for name, text in shown.items() if text not in files[name]] == []
+    assert [name for name, text in files.items() if len(text.splitlines()) > 60] == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
