@@ -13,7 +13,6 @@ from goque.app.batch import Batch
 from goque.app.core import Core
 from goque.app.task import Task
 from goque.app.verbs import Changed, cancel_batch
-from goque.client.functions import encoded_policy
 from goque.client.items import Items, refuse_swapped, starred, zipped
 from goque.client.maps import Work
 from goque.client.singles import single_only
@@ -139,7 +138,7 @@ class Giving(ABC):
         """
         self._core.require_writable()
         chosen = single_only(self._core.types.options(type, {**self._given, **options}))
-        if encoded_policy(chosen) is not None:
+        if chosen.policy is not None:
             self._core.require_key()
         text = fitting.as_json(payload, self._core.limit)
         return self._store(self._core.unit.singles.named(type, text, chosen), type, chosen)

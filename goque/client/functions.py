@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from goque.client.objects import Objects
 from goque.errors import KeyMissing, SignatureInvalid
 from goque.model.options import Options
-from goque.payload import codec, refs
+from goque.payload import policies, refs
 from goque.payload.envelope import Opener, Purpose, Sealer, context_of
 from goque.payload.functions import CapturedFunction
 from goque.payload.keys import KeyKind, KeyRing
@@ -109,7 +109,7 @@ class Functions:
         ``policy`` is one that was encoded elsewhere.
         """
         captured = function.captured
-        policy = policy or encoded_policy(options)
+        policy = policy or policies.encode(options.policy)
         facts: list[Any] = [
             batch,
             options.queue,
@@ -150,7 +150,7 @@ class Functions:
 
     def lane_like(self, base: LaneOptions, options: Options, batch: int) -> NewLane:
         """Another lane of a batch for the same function, with other options."""
-        policy = encoded_policy(options)
+        policy = policies.encode(options.policy)
         if policy is None and base.policy is not None:
             policy = bytes(self._policies.open(context_of(base.digest), base.policy))
         digest = hashlib.sha256(f"{base.digest} again at {time.time_ns()}".encode()).hexdigest()
@@ -176,7 +176,7 @@ class Functions:
 
     def type_lane(self, type: str, options: Options, policy: bytes | None = None) -> int:
         """The lane of tasks of a named type with these options. It names no function, and a key only for a policy."""
-        policy = policy or encoded_policy(options)
+        policy = policy or policies.encode(options.policy)
         facts: list[Any] = [
             "type",
             type,
@@ -250,12 +250,6 @@ def _keep(known: dict[str, T], key: str, value: T) -> None:
     known[key] = value
     if len(known) > MOST_KEPT:
         del known[next(iter(known))]
-
-
-def encoded_policy(options: Options) -> bytes | None:
-    """What decides about another attempt, for the child that ran the task; None for the default."""
-    policy = options.policy
-    return None if policy is None else codec.dumps(tuple(policy))
 
 
 def environment() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from goque.errors import InvalidInput
@@ -26,6 +26,8 @@ class TaskType:
     tags: Sequence[str] = ()
     concurrency: int | None = None
     """The most tasks of this type that one worker holds at once."""
+    retry: Any = None
+    """What its retry policy says where no child is left to ask it (``RetryPolicy.spelled``)."""
 
     @classmethod
     def of(cls, name: str, options: Options, concurrency: int | None = None) -> TaskType:
@@ -45,6 +47,7 @@ class TaskType:
             keep_s=options.keep_s,
             tags=sorted(set(options.tags)),
             concurrency=concurrency,
+            retry=None if options.policy is None else options.policy.spelled(),
         )
 
     def options(self) -> dict[str, Any]:
@@ -101,4 +104,5 @@ class App:
 def _type(facts: Mapping[str, Any]) -> TaskType:
     """Made by way of options, which know what each may be."""
     given = TaskType(**facts)
-    return TaskType.of(given.name, Options().updated(given.options()), given.concurrency)
+    checked = TaskType.of(given.name, Options().updated(given.options()), given.concurrency)
+    return replace(checked, retry=given.retry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -94,6 +94,10 @@ class RetryPolicy(NamedTuple):
     retry_on: Sequence[type[BaseException]] | None = None
     give_up_on: Sequence[type[BaseException]] = ()
 
+    def spelled(self) -> Any:
+        """What of it needs no code of its user's, as JSON; None for a callable and for the default."""
+        return _spelled(self.retry)
+
 
 def decide(policy: RetryPolicy | tuple[Any, Any, Any] | None, attempt: int, error: BaseException) -> float | None:
     """Seconds until the next attempt, None for no more. ``attempt`` is the one that just failed, 1 for the first.
@@ -114,6 +118,34 @@ def decide(policy: RetryPolicy | tuple[Any, Any, Any] | None, attempt: int, erro
         return retry(attempt)
     delay = retry(attempt, error) if callable(retry) else _nth(retry, attempt)
     return None if delay is None else min(max(seconds(delay), 0.0), LONGEST)
+
+
+def _spelled(retry: Any) -> Any:
+    if isinstance(retry, (list, tuple)):
+        return [seconds(delay) for delay in retry]
+    if not isinstance(retry, (Fixed, Exponential, Fibonacci)):
+        return None
+    given = {field.name: getattr(retry, field.name) for field in fields(retry)}
+    return {type(retry).__name__: {name: _plain(value) for name, value in given.items()}}
+
+
+def without_child(facts: Any, attempt: int) -> float | None:
+    """What a policy says where no child is left to ask it: ``facts`` as ``spelled`` gave them, whoever did."""
+    if facts is None:
+        return DEFAULT(attempt)
+    try:
+        if isinstance(facts, list):
+            delay = _nth(facts, attempt)
+        else:
+            [(kind, given)] = facts.items()
+            delay = _KINDS[kind](**given)(attempt)
+        return None if delay is None else min(max(seconds(delay), 0.0), LONGEST)
+    except (InvalidInput, TypeError, ValueError, KeyError, AttributeError):
+        return DEFAULT(attempt)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, bool) else seconds(value)
 
 
 def checked_retry(retry: Any) -> Any:
@@ -151,6 +183,8 @@ def _checked(what: str, delay: Delay) -> None:
     if not seconds(delay) >= 0:
         raise InvalidInput(f"{what} must not be negative, not {delay!r}")
 
+
+_KINDS: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in (Fixed, Exponential, Fibonacci)}
 
 DEFAULT = Exponential()
 """What applies where no policy was given, or none can be asked."""

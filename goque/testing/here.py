@@ -95,7 +95,7 @@ class Here:
             outcome = failed(Outcome("error", started, run_s, cpu_s, max_rss, log=text), body, rare)
             self.interrupted = self.interrupted or outcome.error_type == KeyboardInterrupt.__name__
         if job.timeout is not None and run_s > job.timeout:
-            outcome = stopped("timeout", outcome._replace(result=None, exception=None), job.attempt)
+            outcome = stopped("timeout", outcome._replace(result=None, exception=None))
         return [*told.events, Finished(0, job, outcome)]
 
 

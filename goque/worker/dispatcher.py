@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from goque.model.outcomes import Outcome
+from goque.model.retries import without_child
 from goque.service import Service
 from goque.worker.channel.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Returned, Submitted, Why
 from goque.worker.desk import Desk, Ended, Held, Me
@@ -178,7 +179,7 @@ class Dispatcher(Service):
                 if event.outcome.kind == "unloadable":
                     self._cannot_load(held, event.outcome.module)
                 else:
-                    ended.append(Ended(held, event.outcome))
+                    ended.append(Ended(held, self._judged(held, event.outcome)))
             elif isinstance(event, Returned):
                 self._take_back(event, ended)
             elif isinstance(event, Progressed):
@@ -214,6 +215,12 @@ class Dispatcher(Service):
         self._desk.put_back(again)
         if unstarted:
             self._desk.unstarted(unstarted)
+
+    def _judged(self, held: Held, outcome: Outcome) -> Outcome:
+        """With the delay that the policy wants, where no child was left to ask it."""
+        if outcome.kind not in ("timeout", "crash"):
+            return outcome
+        return outcome._replace(retry_in=without_child(self._programs[held.lane].retry, held.attempts + 1))
 
     def _cannot_load(self, held: Held, module: str) -> None:
         """A module is missing here: the worker's fault, which charges nothing."""

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from goque.model.outcomes import Outcome
-from goque.model.retries import DEFAULT
 from goque.model.states import RunOutcome, Status
 from goque.payload.envelope import Purpose, Sealer, context_of, run_context
 from goque.payload.failures import storable
@@ -101,7 +100,7 @@ class Ledger:
         status, kind, charge = _KINDS[outcome.kind]
         delay = outcome.retry_in
         if status is Status.ERROR:
-            delay, status = self._again(held, outcome)
+            status = Status.ATTEMPTS_LEFT if delay is None else status
         began = outcome.started > 0 or outcome.run_s > 0 or held.started
         return End(
             held.id,
@@ -165,13 +164,6 @@ class Ledger:
                 held.new_checkpoint = None
             if held.live_log is log:
                 held.live_log = ""
-
-    def _again(self, held: Held, outcome: Outcome) -> tuple[float | None, Status]:
-        """When a failed task runs again, and what it is until then."""
-        if outcome.kind == "error":
-            return outcome.retry_in, Status.ERROR if outcome.retry_in is not None else Status.ATTEMPTS_LEFT
-        # No child is left to ask its policy.
-        return outcome.retry_in if outcome.retry_in is not None else DEFAULT(held.attempts + 1), Status.ERROR
 
 
 def _as_json(progress: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from goque.errors import KeyMissing, ResultExpired, SignatureInvalid
 from goque.model.identity import SPAN, batch_of, position_of
 from goque.model.manifest import App
+from goque.payload import policies
 from goque.payload.envelope import Opener, Purpose, context_of, item_context
 from goque.payload.keys import KeyRing
 from goque.queries.programs import LaneRow
@@ -27,6 +29,8 @@ class Lane:
     row: LaneRow
     program: Program | None
     refused: str | None = None
+    retry: Any = None
+    """What its policy says where no child is left to ask it."""
 
 
 class Programs:
@@ -45,6 +49,7 @@ class Programs:
         self._shelf = shelf
         self._result_limit = result_limit
         self._apps = {one.name: app for app in apps for one in app.types}
+        self._types = {one.name: one for app in self._apps.values() for one in app.types}
         self._directory = os.getcwd()
         self._lanes: dict[int, Lane] = {}
         self._openers = {purpose: Opener(ring, purpose) for purpose in Purpose}
@@ -116,13 +121,18 @@ class Programs:
 
     def _verified(self, row: LaneRow) -> Lane:
         try:
-            return Lane(row, self._program(row))
+            policy = row.policy and bytes(self._openers[Purpose.POLICY].open(context_of(row.digest), row.policy))
+            return Lane(row, self._program(row, policy), retry=self._spelled(row, policy))
         except (SignatureInvalid, KeyMissing, ResultExpired) as error:
             return Lane(row, None, refused=str(error))
 
-    def _program(self, row: LaneRow) -> Program:
+    def _spelled(self, row: LaneRow, policy: bytes | None) -> Any:
+        if policy is not None:
+            return policies.spelled(policy)
+        return None if row.function_hash is not None else self._types[row.type].retry
+
+    def _program(self, row: LaneRow, policy: bytes | None) -> Program:
         opened = self._openers
-        policy = row.policy and opened[Purpose.POLICY].open(context_of(row.digest), row.policy)
         if row.function_hash is None:
             app = self._apps[row.type]
             return Program(
@@ -130,7 +140,7 @@ class Programs:
                 code=app.code or b"",
                 app=app.reference,
                 name=row.type,
-                policy=None if policy is None else bytes(policy),
+                policy=policy,
                 cwd=self._directory,
                 result_limit=self._result_limit,
             )
@@ -149,7 +159,7 @@ class Programs:
             filename=row.filename or "",
             first_line=row.first_line or 1,
             kwargs=None if kwargs is None else bytes(kwargs),
-            policy=None if policy is None else bytes(policy),
+            policy=policy,
             cwd=row.cwd,
             result_limit=self._result_limit,
             objects=shared,

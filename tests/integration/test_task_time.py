@@ -92,6 +92,17 @@ def test_a_timed_out_task_is_tried_again(q: Queue, tmp_path: Path) -> None:
     assert task.attempts == 2
 
 
+def test_a_crash_comes_again_when_the_policy_says_and_ends_with_its_list(q: Queue) -> None:
+    def crash() -> None:
+        import os
+
+        os._exit(7)
+
+    task = q.options(retry=[0.0], max_attempts=9).submit(crash)
+    assert task.exception(timeout=20) is not None
+    assert (task.status, task.attempts) == (Status.ATTEMPTS_LEFT, 2)
+
+
 def test_a_cancel_stops_running_code_within_a_second(q: Queue, tmp_path: Path) -> None:
     def run(mark: str) -> None:
         import pathlib

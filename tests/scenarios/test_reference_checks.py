@@ -23,7 +23,7 @@ HURRIED = "tests.hurried_worker"  # a lease of two seconds
 
 
 @pytest.fixture
-def scene(server_dsn: str, template_database: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Works]:
+def scene(server_dsn: str, template_database: str, tmp_path: Path) -> Iterator[Works]:
     with works(server_dsn, template_database, "checks", tmp_path) as made:
         yield made
 

@@ -50,7 +50,7 @@ def take_order(order: Order) -> int:
     return order.number
 
 
-@jobs.task("slow", timeout=0.1)
+@jobs.task("slow", timeout=0.1, retry=goque.Fixed("1m"))
 def slow() -> None:
     for _ in range(600):
         time.sleep(0.1)

@@ -6,12 +6,14 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pool_tasks as tasks
 import pytest
 from pool_driver import Driver, driven, job, program, written
 
-from goque.payload import codec
+from goque.model.retries import RetryPolicy
+from goque.payload import codec, policies
 from goque.worker.channel import capture
 
 
@@ -84,7 +86,7 @@ def test_a_crash_ends_one_job_and_the_slot_goes_on(
     outcome = pool.outcome(10)
     assert outcome.kind == "crash"
     assert (outcome.exit_signal, outcome.exit_code) == (signal_number, code)
-    assert outcome.retry_in is not None
+    assert outcome.retry_in is None, "no child is left to ask a policy"
     assert "before the end" in outcome.log
     if how in ("segfault", "abort"):
         assert "pool_tasks.py" in outcome.log, "faulthandler's traceback is part of the log"
@@ -159,14 +161,16 @@ def test_a_function_whose_module_is_missing_is_unloadable(pool: Driver) -> None:
         (([7, 8], None, [ValueError]), None),
     ],
 )
-def test_the_retry_policy_decides_in_the_child(pool: Driver, policy: object, retry_in: float | None) -> None:
-    failing = program(tasks.fail, policy=codec.dumps(policy))
+def test_the_retry_policy_decides_in_the_child(
+    pool: Driver, policy: tuple[Any, Any, Any], retry_in: float | None
+) -> None:
+    failing = program(tasks.fail, policy=policies.encode(RetryPolicy(*policy)))
     pool.send(0, failing, [job(60, "again", attempt=2)])
     assert pool.outcome(60).retry_in == retry_in
 
 
 def test_a_policy_that_fails_leaves_it_to_the_default(pool: Driver) -> None:
-    pool.send(0, program(tasks.fail, policy=codec.dumps((tasks.broken_policy, None, ()))), [job(61, "x")])
+    pool.send(0, program(tasks.fail, policy=policies.encode(RetryPolicy(tasks.broken_policy))), [job(61, "x")])
     outcome = pool.outcome(61)
     assert outcome.retry_in is not None
     assert "the policy itself" in pool.outcome(61).log or outcome.retry_in <= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from goque.errors import InvalidInput, ResultTooLarge
 from goque.model.durations import seconds
-from goque.model.retries import Exponential, Fibonacci, Fixed, checked_retry, decide
+from goque.model.retries import Exponential, Fibonacci, Fixed, RetryPolicy, checked_retry, decide, without_child
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,28 @@ def test_other_errors_are_retried_by_the_policy() -> None:
     assert decide((Fixed(1), [OSError], ()), 1, ValueError()) is None
     assert decide((Fixed(1), [OSError], [FileNotFoundError]), 1, FileNotFoundError()) is None
     assert decide((Fixed(1), [OSError], [FileNotFoundError]), 1, PermissionError()) == 1
+
+
+@pytest.mark.parametrize(
+    ("retry", "attempt", "delay"),
+    [
+        (Fixed("1m"), 7, 60.0),
+        (Fibonacci(timedelta(seconds=2), "10s"), 3, 4.0),
+        (Fibonacci(2, 10), 30, 10.0),
+        (Exponential("1s", 3, "1h", jitter=False), 3, 9.0),
+        ([1, "2m"], 2, 120.0),
+        ([1, "2m"], 3, None),
+    ],
+)
+def test_a_policy_without_code_decides_also_where_no_child_is_left(retry: Any, attempt: int, delay: Any) -> None:
+    assert without_child(json.loads(json.dumps(RetryPolicy(retry).spelled())), attempt) == delay
+
+
+def test_a_policy_with_code_leaves_that_to_the_default_and_so_does_nonsense() -> None:
+    assert RetryPolicy(lambda attempt, error: 1).spelled() is None
+    assert RetryPolicy().spelled() is None
+    for facts in (None, 3, {}, {"Fixed": {"delay": -1}}, {"Fixed": 3}, {"Other": {}}, ["soon"], [[]]):
+        assert 0 <= (without_child(facts, 1) or 0) <= 1
 
 
 @pytest.mark.parametrize("retry", [3, "often", Fixed, [1, "soon"], [-1]])

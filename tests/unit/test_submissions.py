@@ -10,7 +10,7 @@ import pytest
 from pool_driver import driven, job, program
 
 import goque
-from goque.payload import codec, functions
+from goque.payload import codec, functions, policies
 from goque.worker.channel import submissions
 from goque.worker.channel.jobs import Submission, Submitted
 from goque.worker.channel.protocol import Malformed
@@ -62,7 +62,7 @@ def test_a_retry_policy_arrives_encoded_and_main_need_not_load_it() -> None:
     got = journey(given(retry=[1, 2], give_up_on=[ValueError]))
     assert got.options == {}
     assert got.policy is not None
-    assert codec.loads(got.policy) == ([1, 2], None, [ValueError])
+    assert policies.load(got.policy) == ([1, 2], None, [ValueError])
 
 
 def test_more_bytes_than_may_be_are_refused_in_the_child() -> None:

@@ -29,7 +29,7 @@ class Program:
     kwargs: bytes | None = None
     """Encoded keyword arguments that all jobs share; decoded once per child."""
     policy: bytes | None = None
-    """Encoded ``(retry, retry_on, give_up_on)``; None is the default policy."""
+    """As ``payload.policies`` encodes it; None is the default."""
     cwd: str | None = None
     """Entered before a run where it exists."""
     environment: Mapping[str, str] | None = None

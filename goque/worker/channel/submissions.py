@@ -16,7 +16,7 @@ from typing import Any
 from goque.errors import InvalidInput, PayloadTooLarge
 from goque.model.durations import seconds
 from goque.model.options import OPTION_NAMES, Options, Unset, word
-from goque.payload import codec
+from goque.payload import codec, policies
 from goque.worker.channel.jobs import Submission
 from goque.worker.channel.protocol import LONGEST_RARE, Malformed, storable
 
@@ -61,7 +61,9 @@ def of_function(
         "first_line": captured.first_line,
     }
     encoded = [codec.encode_arguments(args, kwargs) for args, kwargs in asked]
-    return Submission(captured.name, facts, captured.code, _policy(options), encoded, _as_json(given, options))
+    return Submission(
+        captured.name, facts, captured.code, policies.encode(options.policy), encoded, _as_json(given, options)
+    )
 
 
 def of_type(type: str, payload: Any, given: Mapping[str, Any]) -> Submission:
@@ -75,7 +77,7 @@ def of_type(type: str, payload: Any, given: Mapping[str, Any]) -> Submission:
     options = _checked(given)
     text = fitting.as_json(payload, codec.DEFAULT_LIMIT)
     facts = _as_json(given, options)
-    return Submission(word("a task type", type), None, b"", _policy(options), [text.encode()], facts)
+    return Submission(word("a task type", type), None, b"", policies.encode(options.policy), [text.encode()], facts)
 
 
 def frame(submission: Submission, limit: int) -> tuple[bytes, bytes]:
@@ -102,11 +104,6 @@ def _checked(given: Mapping[str, Any]) -> Options:
         if name in given:
             raise InvalidInput(f"{name} cannot be given inside a task; submit from outside where you need it")
     return Options().updated(given)
-
-
-def _policy(options: Options) -> bytes | None:
-    policy = options.policy
-    return None if policy is None else codec.dumps(tuple(policy))
 
 
 def _as_json(given: Mapping[str, Any], options: Options) -> dict[str, Any]:

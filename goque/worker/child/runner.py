@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from goque.errors import Cancel, GiveUp, PayloadError, PayloadTooLarge, ResultTooLarge, RetryAfter, Snooze
 from goque.model import retries
 from goque.model.durations import seconds
-from goque.payload import codec, failures, functions, refs
+from goque.payload import codec, failures, functions, policies, refs
 from goque.worker.channel.jobs import Job
 from goque.worker.channel.protocol import DONE, FAILED, INTERRUPTED
 
@@ -109,7 +109,7 @@ class LoadedProgram:
     def retry_in(self, attempt: int, error: BaseException) -> float | None:
         """What the policy says; the default policy where it fails."""
         try:
-            policy = self._policy if self.message.policy is None else codec.loads(self.message.policy)
+            policy = self._policy if self.message.policy is None else policies.load(self.message.policy)
             return retries.decide(policy, attempt, error)
         except Exception:
             log.exception("the retry policy failed; the default decides")

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from goque.model.outcomes import Outcome
-from goque.model.retries import DEFAULT
 from goque.worker.channel import capture, stamps
 from goque.worker.channel.jobs import Event, Finished, Job, PoolKind, Returned
 from goque.worker.channel.protocol import CONTROL, Malformed
@@ -150,7 +149,7 @@ def bury(child: Child, death: Death, events: list[Event]) -> bool:
             back.append(Returned(line.slot, [job], died=True))
             continue
         times = _times(line, child, death, serial)
-        outcome = _crash(child, death, job, times) if why is None else stopped(why, times, job.attempt)
+        outcome = _crash(child, death, times) if why is None else stopped(why, times)
         events.append(Finished(line.slot, job, outcome))
     events += back
     child.last_words = capture.text(capture.read(child.common_log or child.lines[0].log))[-2000:]
@@ -179,7 +178,7 @@ def _times(line: Line, child: Child, death: Death, serial: int) -> Outcome:
     return Outcome("crash", started, max(time.monotonic() - started, 0.0), whole_life, death.max_rss, log=log)
 
 
-def _crash(child: Child, death: Death, job: Job, times: Outcome) -> Outcome:
+def _crash(child: Child, death: Death, times: Outcome) -> Outcome:
     code = os.waitstatus_to_exitcode(death.status)
     number = -code if code < 0 else None
     if child.killed_for:
@@ -193,7 +192,6 @@ def _crash(child: Child, death: Death, job: Job, times: Outcome) -> Outcome:
     return times._replace(
         error_type=kind,
         message=message,
-        retry_in=DEFAULT(job.attempt),
         exit_signal=number,
         exit_code=code if number is None else None,
     )

@@ -11,7 +11,6 @@ from collections import Counter, deque
 from collections.abc import Sequence
 
 from goque.model.outcomes import Outcome
-from goque.model.retries import DEFAULT
 from goque.worker.channel import capture, protocol, stamps, submissions
 from goque.worker.channel.jobs import Checkpointed, Event, Finished, Job, Program, Progressed, Submitted, Why
 from goque.worker.channel.protocol import REPLY, TOKEN, Malformed
@@ -209,7 +208,7 @@ class Line:
                     else:
                         rare = data[after - n_rare : after]
                         times = Outcome("error", started, run_s, cpu_s, max_rss, log=log)
-                        outcome = self._failed(kind, job, self.verdicts.get(serial), times, body, rare)
+                        outcome = self._failed(kind, self.verdicts.get(serial), times, body, rare)
                     del live[serial]
                     if serial == sent.last:
                         queue.popleft()
@@ -227,17 +226,17 @@ class Line:
             raise
         return at
 
-    def _failed(self, kind: int, job: Job, why: Why | None, times: Outcome, body: bytes, raw: bytes) -> Outcome:
+    def _failed(self, kind: int, why: Why | None, times: Outcome, body: bytes, raw: bytes) -> Outcome:
         """The outcome of a run that did not return."""
         if kind == protocol.INTERRUPTED:
             # Without a body it was an exception thrown into the thread; with one, a coroutine cancelled in order.
             self.tainted = self.tainted or not body
-            return stopped(why or "handed_back", times, job.attempt)
+            return stopped(why or "handed_back", times)
         if kind != protocol.FAILED:
             raise Malformed(f"the child sent a reply of a kind that does not exist ({kind})")
         outcome = failed(times, body, raw)
         # The interrupt may come out of the task's code as another error; it was stopped all the same.
-        return outcome if why is None else stopped(why, outcome, job.attempt)
+        return outcome if why is None else stopped(why, outcome)
 
     def _told(self, kind: int, serial: int, body: bytes, raw: bytes, events: list[Event]) -> None:
         job = self.live.get(serial)
@@ -289,9 +288,9 @@ def failed(times: Outcome, body: bytes, raw: bytes) -> Outcome:
     )
 
 
-def stopped(why: Why, times: Outcome, attempt: int) -> Outcome:
-    """The outcome of a run that main stopped."""
+def stopped(why: Why, times: Outcome) -> Outcome:
+    """The outcome of a run that main stopped. Its policy could not be asked."""
     if why == "timeout":
         message = f"stopped by its timeout after {times.run_s:.1f} s; give it more with timeout=, or less to do"
-        return times._replace(kind=why, error_type="TimeoutError", message=message, retry_in=DEFAULT(attempt))
+        return times._replace(kind=why, error_type="TimeoutError", message=message)
     return times._replace(kind=why, message="stopped while it ran", retry_in=None)
