@@ -54,7 +54,7 @@ def _worth_another_run(item: pytest.Item) -> bool:
     fixtures = getattr(item, "fixturenames", ())
     # Scripts of a test's own make their queues as if there were no pooler.
     direct = "run_script" in fixtures or item.get_closest_marker("direct")
-    return "goque_server" in fixtures and not (POOLER and direct)
+    return "goque_server" in fixtures and not (POOLER and direct) and not item.get_closest_marker("once")
 
 
 @pytest.fixture(scope="session")

@@ -29,8 +29,7 @@ class Works:
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def serve(self, *options: str, program: str = "goque.cli worker", **environment: str) -> subprocess.Popen[bytes]:
-        """Start a worker and wait until it is known."""
-        number = len(self.queue.workers())
+        """Start a worker; ``ready`` waits for it."""
         with self.log.open("ab") as output:
             worker = subprocess.Popen(
                 [sys.executable, "-m", *program.split(), "--app", APP, *options],
@@ -39,9 +38,16 @@ class Works:
                 stderr=output,
             )
         self.workers.append(worker)
-        until(lambda: worker.poll() is not None or len(self.queue.workers()) > number, "the worker is known")
-        assert worker.poll() is None, self.log.read_text()
         return worker
+
+    def ready(self) -> None:
+        """Return when all workers that were started are known."""
+
+        def known() -> bool:
+            assert [worker.poll() for worker in self.workers] == [None] * len(self.workers), self.log.read_text()
+            return len(self.queue.workers()) == len(self.workers)
+
+        until(known, "the workers are known", patience=60)
 
     def close(self) -> None:
         for worker in self.workers:

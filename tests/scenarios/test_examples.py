@@ -19,7 +19,7 @@ from tests.scenarios.conftest import Works, works
 from tests.scenarios.outside import world
 
 EXAMPLES = ROOT / "docs" / "examples"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 NAMED = ("send_emails", "deliver_webhooks", "limit_jobs", "send_notifications", "generate_reports")
 
 
@@ -42,6 +42,7 @@ def served(
         apps = [word for name in NAMED for word in ("--app", f"{name}:jobs")]
         place = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(mail.server_address[1])}
         made.serve("--concurrency", "4", *apps, PYTHONPATH=f"{EXAMPLES}:{ROOT}", **place)
+        made.ready()
         yield made
 
 

@@ -26,7 +26,7 @@ from tests.integration.conftest import until
 from tests.rig import Rig
 from tests.scenarios.conftest import Works, works
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 WAIT = 30
 
 
@@ -35,6 +35,7 @@ def served(server_dsn: str, template_database: str, tmp_path_factory: pytest.Tem
     with works(server_dsn, template_database, "rows", tmp_path_factory.mktemp("rows")) as made:
         made.serve("--concurrency", "2", "--tags", "process")
         made.serve("--concurrency", "2", "--tags", "thread", "--pool", "thread")
+        made.ready()
         yield made
 
 
