@@ -217,7 +217,9 @@ def verified(digest: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
         content.update(piece)
         yield piece
     if content.hexdigest() != digest:
-        raise SignatureInvalid(f"the object {digest[:12]} was changed after it was put; it was not loaded")
+        raise SignatureInvalid(
+            f"the object {digest[:12]} is not what was put and signed: its bytes were changed; it was not loaded"
+        )
 
 
 def _too_large(size: int, limit: int) -> PayloadTooLarge:

@@ -32,6 +32,8 @@ COLUMNS = sorted(
 WAYS = ("changed", "moved", "unsigned")
 """Other bytes under the same signature; what was signed for another row; the signature taken off."""
 
+OBJECTS = ("object.seal", "object_part.data")
+
 
 class Bomb:
     """Leaves a mark when it is unpickled."""
@@ -94,11 +96,15 @@ class Pair:
         self.lanes = [queue.map(of(way, 20 + number), [1]) for number in range(2)]
         self.shared = [queue.map(of(way, 5), [1], kwargs={"shared": number}) for number in range(2)]
         self.named = [queue.map(of(way, 6), [number], name=f"{way} {number}") for number in range(2)]
+        self.refs = {column: [queue.put((way, column, n)) for n in range(2)] for column in OBJECTS}
+        self.given = {column: [queue.submit(of(way, 7), ref) for ref in refs] for column, refs in self.refs.items()}
         first = 10 * WAYS.index(way)  # tasks that are alike share a lane
         self.policy = [queue.options(retry=decide, priority=first + n).submit(fail, n) for n in range(2)]
 
-    def ids(self, connection: psycopg.Connection[Any], column: str) -> list[int]:
+    def ids(self, connection: psycopg.Connection[Any], column: str) -> list[Any]:
         """The rows of a column, by their keys."""
+        if column in OBJECTS:
+            return [ref.digest for ref in self.refs[column]]
         lane = "select lane_id from goque.task where id = %s"
         function = f"select function_id from goque.lane where id = ({lane})"
         owner = {
@@ -121,7 +127,7 @@ class Pair:
         return [one.id for one in some[column]]
 
 
-KEYS = {"batch_items": "batch_id", "run": "task_id"}
+KEYS = {"batch_items": "batch_id", "run": "task_id", "object": "digest", "object_part": "digest"}
 
 
 def body_of(column: str, mark: Path) -> bytes:
@@ -159,7 +165,8 @@ def forged(
                 forge(connection, "task.args", [task.id for task in pair.batch.tasks()], way, marks / f"{way} item")
         pairs[WAYS[0]].queue.start_workers(2)
         for pair in pairs.values():
-            for task in (*pair.code, *pair.single, *pair.policy, *pair.again):
+            objects = [task for tasks in pair.given.values() for task in tasks]
+            for task in (*pair.code, *pair.single, *pair.policy, *pair.again, *objects):
                 task.wait(timeout=30)
             for batch in (pair.batch, *pair.lanes, *pair.shared):
                 batch.wait(timeout=30)
@@ -168,7 +175,7 @@ def forged(
             pair.queue.close()
 
 
-def forge(connection: psycopg.Connection[Any], column: str, ids: list[int], way: str, mark: Path) -> None:
+def forge(connection: psycopg.Connection[Any], column: str, ids: list[Any], way: str, mark: Path) -> None:
     """Forge the column in the second of two rows."""
     table, _, name = column.partition(".")
     key = KEYS.get(table, "id")
@@ -262,12 +269,26 @@ def earlier_result(pair: Pair) -> None:
     assert (pair.queue.history(task=task.id)["outcome"] == "done").all()
 
 
+def shared_object(column: str) -> Callable[[Pair], None]:
+    """A worker reads it, and so does whoever has put it."""
+
+    def check(pair: Pair) -> None:
+        refused(pair.given[column][1])
+        with pytest.raises(SignatureInvalid):
+            pair.refs[column][1].get()
+        assert pair.given[column][0].result(timeout=30) == (pair.way, 7, ((pair.way, column, 0),), {})
+
+    return check
+
+
 REFUSALS: dict[str, Callable[[Pair], None]] = {
     "function.code": code,
     "batch.kwargs": kwargs,
     "batch_items.digests": digests,
     "lane.seal": seal,
     "lane.policy": policy,
+    "object.seal": shared_object("object.seal"),
+    "object_part.data": shared_object("object_part.data"),
     "task.args": args,
     "task.result": result,
     "task.checkpoint": checkpoint,
