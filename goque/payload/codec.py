@@ -305,7 +305,8 @@ def _parts(obj: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{key!r:.60}]", part) for key, part in obj.items())
     elif isinstance(obj, FunctionType):
         yield from ((f", which uses {name}", part) for name, part in captured_values(obj).items())
-    elif not isinstance(obj, type | ModuleType) and "__reduce__" not in vars(type(obj)):  # else it says why itself
+    # What has a __reduce__ written in Python says itself why it does not travel.
+    elif not isinstance(obj, type | ModuleType) and not isinstance(type(obj).__reduce__, FunctionType):
         yield from ((f".{name}", part) for name, part in getattr(obj, "__dict__", {}).items())
 
 
