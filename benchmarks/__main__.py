@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks import (
+    cleaning,
     drain,
     enqueue,
     frames,
@@ -21,7 +22,22 @@ from benchmarks import (
 )
 from benchmarks.measuring import main
 
-QUESTIONS = [enqueue, drain, results, latency, sustained, lengths, sizes, frames, used, scaling, idle, singles, shared]
+QUESTIONS = [
+    enqueue,
+    drain,
+    results,
+    latency,
+    sustained,
+    lengths,
+    sizes,
+    frames,
+    used,
+    scaling,
+    idle,
+    singles,
+    shared,
+    cleaning,
+]
 
 if __name__ == "__main__":
     main(sys.argv[1:], QUESTIONS)

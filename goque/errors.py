@@ -8,6 +8,7 @@ GoqueError
 │   ├── PayloadTooLarge              an argument, or a closure, over the limit
 │   └── DuplicateTask                the external id is taken and on_duplicate="error"
 ├── BatchMismatch                    the name is taken by a batch of other work
+├── InUse                            a batch that is unfinished, or needed elsewhere, is not deleted
 ├── NotFound (LookupError)           no such batch, task or queue
 ├── TaskFailed                       the task ended without a result
 │   ├── TaskCanceled                 canceled by a person, the code, expiry or a refused signature
@@ -92,6 +93,10 @@ class BatchMismatch(GoqueError):
         self.added = tuple(added)
         self.removed = tuple(removed)
         self.function_changed = function_changed
+
+
+class InUse(GoqueError):
+    """A batch that cannot be deleted now: it is unfinished, or tasks elsewhere share the outcome of some of its own."""
 
 
 class NotFound(GoqueError, LookupError):

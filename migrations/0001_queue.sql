@@ -8,7 +8,7 @@
 --   external_id  who has an external id                     queue      pause and retention per queue
 --   task_type    what workers told of the types they run    setting    facts about this database
 --   schedule     when tasks are made by themselves          deployment what an app declared, and when it was seen first
---   maintenance  whose turn was when
+--   maintenance  whose turn was when                       deleted_batch what is left of batches that are gone
 --
 -- task.seq is when the task became ready, in microseconds since 1970 on the database's clock. Positive: ready to be
 -- claimed. Negative: taken by worker_id, until a final status (a canceled one: until its code has stopped). Null:
@@ -83,7 +83,6 @@ create table {schema}.batch (
     paused         boolean not null default false
 );
 create unique index batch_name on {schema}.batch (owner, name) where name is not null and superseded_at is null;
-create index batch_changed on {schema}.batch (changed_at);
 
 create table {schema}.batch_items (
     batch_id  bigint not null,
@@ -121,6 +120,7 @@ create table {schema}.lane (
 create unique index lane_shared on {schema}.lane (digest) where batch_id is null;
 create index lane_batch on {schema}.lane (batch_id) where batch_id is not null;
 create index lane_queue on {schema}.lane (queue);
+create index lane_function on {schema}.lane (function_id);
 
 create table {schema}.task (
     id            bigint primary key default nextval('{schema}.task_id'),
@@ -164,6 +164,7 @@ create index task_ready on {schema}.task (lane_id, seq) where seq > 0;
 create index task_due on {schema}.task (run_at) where run_at is not null;
 create index task_external_id on {schema}.task (external_id) where external_id is not null;
 create index task_shares on {schema}.task (id) where same_as is not null;
+create index task_followed on {schema}.task (same_as) where same_as is not null;
 
 create table {schema}.run (
     task_id      bigint not null,
@@ -230,7 +231,8 @@ create table {schema}.tally (
     done           bigint not null default 0,
     error          bigint not null default 0,
     attempts_left  bigint not null default 0,
-    canceled       bigint not null default 0
+    canceled       bigint not null default 0,
+    changed_at     timestamptz not null default now()
 ) with (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_scale_factor = 0);
 create index tally_lane on {schema}.tally (lane_id);
 
@@ -250,10 +252,18 @@ create table {schema}.external_id (
 create index external_id_task on {schema}.external_id (task_id);
 
 create table {schema}.queue (
-    name           text primary key,
-    paused         boolean not null default false,
-    keep_done_s    double precision,
-    keep_failed_s  double precision
+    name            text primary key,
+    paused          boolean not null default false,
+    keep_done_s     double precision,
+    keep_failed_s   double precision,
+    keep_batches_s  double precision
+);
+
+-- Batch and lanes are gone, so that nobody sees its tasks; these are removed step by step.
+create table {schema}.deleted_batch (
+    id          bigint primary key,
+    total       bigint not null,
+    deleted_at  timestamptz not null default now()
 );
 
 create table {schema}.task_type (
@@ -330,6 +340,11 @@ begin
             values (enqueue.type, enqueue.external_id, new_id)
             on conflict do nothing;
             exit when found;
+            -- A batch that is gone may have left it behind.
+            delete from {schema}.external_id known using {schema}.deleted_batch gone
+            where known.type = enqueue.type and known.external_id = enqueue.external_id
+                and gone.id = known.task_id / 1000000000;
+            continue when found;
             select task_id into new_id from {schema}.external_id known
             where known.type = enqueue.type and known.external_id = enqueue.external_id;
             if found then

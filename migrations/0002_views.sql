@@ -150,7 +150,7 @@ select
     batch.name,
     batch.type,
     batch.created_at,
-    batch.changed_at,
+    greatest(batch.changed_at, counts.changed_at) as changed_at,
     batch.total,
     counts.new,
     counts.pending,
@@ -176,7 +176,8 @@ cross join lateral (
         coalesce(sum(tally.done), 0)::bigint as done,
         coalesce(sum(tally.error), 0)::bigint as error,
         coalesce(sum(tally.attempts_left), 0)::bigint as attempts_left,
-        coalesce(sum(tally.canceled), 0)::bigint as canceled
+        coalesce(sum(tally.canceled), 0)::bigint as canceled,
+        max(tally.changed_at) as changed_at
     from {schema}.lane
     join {schema}.tally on tally.lane_id = lane.id
     where lane.batch_id = batch.id
@@ -196,7 +197,8 @@ select
     coalesce(counts.canceled, 0) as canceled,
     extract(epoch from clock_timestamp())::double precision - counts.oldest / 1e6::double precision as oldest_ready_s,
     queue.keep_done_s,
-    queue.keep_failed_s
+    queue.keep_failed_s,
+    queue.keep_batches_s
 from (
     select lane.queue as name from {schema}.lane
     union

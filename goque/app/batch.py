@@ -283,6 +283,19 @@ class Batch:
         check_options(options)
         return self._retry(self._core.unit, reset, force, func, options)
 
+    def delete(self, force: bool = False) -> int:
+        """Remove the whole batch for good: tasks, results, records. How many tasks there were.
+
+        ``force`` cancels first what has not ended.
+
+        Raises:
+            InUse: it is unfinished, or tasks of other batches share outcomes of it by their external ids.
+        """
+        if self._part is not None:
+            raise InvalidInput("delete is for whole batches; q.batch(id) is the whole one")
+        self._core.require_writable()
+        return verbs.delete_batch(self._core.unit, self.id, self._fresh(self._core.database).total, force=force)
+
     # Inside
 
     def _cancel(self, unit: Unit, reason: str | None) -> Changed:
@@ -298,7 +311,6 @@ class Batch:
         func: Callable[..., Any] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Changed:
-        self._core.require_key()
         options = options or {}
         changed = verbs.retry(
             unit,

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from goque.maintenance.bookkeeper import Bookkeeper
+from goque.maintenance.cleaner import Cleaner
 from goque.maintenance.healer import Healer
 from goque.maintenance.promoter import Promoter
 from goque.maintenance.scheduler import Scheduler
 from goque.maintenance.sweeper import Sweeper
 from goque.model.events import Events
 from goque.postgres.verbs import Verbs
+from goque.service import Service
 
 
 class SharedDuties:
-    """Healing, promoting, scheduling, counting and sweeping: each in a thread, and beside those of other workers."""
+    """Healing, promoting, scheduling, counting, sweeping, cleaning: each in a thread, beside those of other workers."""
 
-    def __init__(self, database: Verbs, ready: Callable[[], None], events: Events | None = None) -> None:
-        """``ready`` is called when one of them made something ready to be claimed."""
+    def __init__(
+        self, database: Verbs, ready: Callable[[], None], events: Events | None = None, *, clean: bool = True
+    ) -> None:
+        """``ready`` is called when one of them made something ready to be claimed. ``clean``: remove what is old."""
         events = events or Events()
         self._healer = Healer(database, healed=ready, events=events)
         self._promoter = Promoter(database, promoted=ready, events=events)
         scheduler = Scheduler(database, made=ready, events=events)
         self._sweeper = Sweeper(database)
-        self._services = (self._healer, self._promoter, scheduler, Bookkeeper(database), self._sweeper)
+        services: list[Service] = [self._healer, self._promoter, scheduler, Bookkeeper(database), self._sweeper]
+        self._services = [*services, Cleaner(database, events=events)] if clean else services
 
     def start(self) -> None:
         """Start all of them."""

@@ -3,45 +3,34 @@
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from operator import index
-from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeAlias, overload
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NoReturn, Self, TypeAlias, overload
 
 from goque.app.batch import Batch
-from goque.app.core import Core
+from goque.app.changing import Changing
 from goque.app.task import Task
 from goque.app.verbs import Changed, cancel_batch
 from goque.client.items import Items, refuse_swapped, starred, zipped
 from goque.client.maps import Work
 from goque.client.singles import single_only
-from goque.client.units import Unit
-from goque.errors import InvalidInput, NotFound, NotSerializable
+from goque.errors import InvalidInput, NotSerializable
 from goque.model.options import OPTION_NAMES, Options
 from goque.payload import fitting, preflight, refs
 from goque.payload.functions import CapturedFunction, capture
 from goque.payload.origins import outside
-from goque.postgres.verbs import Verbs
 from goque.queries import reading
 from goque.queries.enqueue import Single
-from goque.queries.reading import BatchRow
 
 Func: TypeAlias = Callable[..., Any]
 Shared: TypeAlias = Mapping[str, Any] | None
 No: TypeAlias = Literal[0]
 
 
-class Giving(ABC):
+class Giving(Changing):
     """Gives, cancels and retries work in a unit, which each kind of giver has its own of."""
 
-    _core: Core
     _options: Options
     _given: dict[str, Any]
-
-    @abstractmethod
-    def _unit(self) -> Unit:
-        """Where it is stored."""
 
     def __reduce__(self) -> NoReturn:
         raise NotSerializable(f"a {type(self).__name__} cannot travel: inside a task use goque.context()")
@@ -143,37 +132,6 @@ class Giving(ABC):
         text = fitting.as_json(payload, self._core.limit)
         return self._store(self._core.unit.singles.named(type, text, chosen), type, chosen)
 
-    # Verbs
-
-    def cancel(self, *what: Task | Batch | int | str, reason: str | None = None) -> Changed:
-        """Cancel tasks (by id or as they are) and batches (by name or as they are)."""
-        self._core.require_writable()
-        unit = self._unit()
-        total, skipped = 0, 0
-        for one in self._handles(unit, what):
-            if isinstance(one, Batch):
-                changed = one._cancel(unit, reason)
-                total += changed.changed
-                skipped += sum(changed.skipped.values())
-            else:
-                done = one._cancel(unit, reason)
-                total, skipped = total + done, skipped + (not done)
-        return Changed(total, {"already final": skipped} if skipped else {})
-
-    def retry(self, *what: Task | Batch | int | str, reset: bool = True, force: bool = False) -> Changed:
-        """Run failed and canceled tasks (by id or as they are) and batches (by name or as they are) again.
-
-        ``force``: done ones too.
-        """
-        self._core.require_writable()
-        unit = self._unit()
-        changed, skipped = 0, Counter[str]()
-        for one in self._handles(unit, what):
-            result = one._retry(unit, reset, force)
-            changed += result.changed
-            skipped.update(result.skipped)
-        return Changed(changed, dict(skipped))
-
     # Inside
 
     @refs.collecting
@@ -209,26 +167,6 @@ class Giving(ABC):
         else:
             self._core.take_up(row.lane for row in unit.database.seen(reading.task(stored.id)))
         return Task(self._core, stored.id, lane, is_duplicate=stored.is_duplicate, commit=unit.commit)
-
-    def _handles(self, unit: Unit, what: tuple[Task | Batch | int | str, ...]) -> Iterator[Task | Batch]:
-        """What a verb was given, as handles."""
-        for one in what:
-            if isinstance(one, str):
-                yield Batch(self._core, self._batch_row(unit.database, one))
-            elif isinstance(one, Batch):
-                yield one
-            else:
-                yield one if isinstance(one, Task) else Task(self._core, one)
-
-    def _batch_row(self, database: Verbs, key: SupportsIndex | str) -> BatchRow:
-        if isinstance(key, str):
-            owner, _, name = key.rpartition("/")
-            found = database.seen(reading.batch_by_name(owner or self._core.settings.owner, name))
-        else:
-            found = database.seen(reading.batch_by_id(index(key)))
-        if not found:
-            raise NotFound(f"there is no batch {key!r}; q.batches() lists them")
-        return found[0]
 
     def _check(
         self, captured: CapturedFunction, call: tuple[Any, Any] | None, *, what: str = preflight.FIRST_ITEM

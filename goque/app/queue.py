@@ -13,6 +13,7 @@ from typing import Any, SupportsIndex
 from goque.app.batch import Batch
 from goque.app.core import Core, make_core
 from goque.app.giving import Giving
+from goque.app.keeping import Keeping
 from goque.app.looking import Looking
 from goque.app.outbox import Outbox
 from goque.app.task import Task
@@ -31,7 +32,7 @@ from goque.settings import read
 from goque.worker.task.registry import Registry
 
 
-class Queue(Giving, Looking):
+class Queue(Giving, Looking, Keeping):
     """Durable work for Python functions, in PostgreSQL.
 
     Without a DSN, and without ``GOQUE_DSN``, the queue lives in an embedded server of this user, which outlives this

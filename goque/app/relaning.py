@@ -28,6 +28,7 @@ def lane_for_retry(
     lanes = database.all(batch_lanes(batch))
     if func is None and not options and not all(closed for _, closed in lanes):
         return None
+    core.require_key()
     base = core.database.one(lane_options(max(lane for lane, _ in lanes)))
     chosen = Options(
         queue=base.queue,

@@ -67,7 +67,7 @@ def serve(
         database,
         ring,
         replace(config, owner=settings.owner, apps=found),
-        duties=partial(SharedDuties, events=events),
+        duties=partial(SharedDuties, events=events, clean=config.clean),
         spawner=Spawner,
         events=events,
     )

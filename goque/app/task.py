@@ -270,6 +270,16 @@ class Task:
             self._core.take_up([row.lane])
         return changed
 
+    def _expect_change(self, unit: Unit) -> None:
+        """What is known of its end may soon be wrong.
+
+        Raises:
+            NotCommitted, NotFound: it is not there for this unit.
+        """
+        if self._commit is not None:
+            self._row(unit.database)
+        self._ended = None
+
     def _outcome(self, timeout: float | None, stop: threading.Event | None = None) -> Ended:
         self._require_commit()
         if self._ended is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from goque.cli.commands import UsageError
 from goque.cli.connecting import add_place, opened, say
+from goque.cli.looking import OF_TASKS, add_filters
 from goque.errors import NotFound
 from goque.model.states import UNFINISHED, Status
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from goque.app.queue import Queue
     from goque.app.verbs import Changed
 
+DECLINED = 1
+"""The exit code after "no"."""
+NARROWING = tuple(name for name in OF_TASKS if name not in ("task", "batch"))
 LOOK_S = 0.5
 LONG = 5_000
 """From so many tasks on, a change shows on a terminal how far it is."""
@@ -52,34 +56,52 @@ resume_arguments = pause_arguments
 
 def retry(arguments: argparse.Namespace) -> int:
     """Run failed and canceled tasks again."""
-    _require_target(arguments)
     wanted = {Status.ERROR, Status.ATTEMPTS_LEFT, Status.CANCELED} | ({Status.DONE} if arguments.force else set())
-    again = {"reset": not arguments.keep_attempts, "force": arguments.force}
-    with opened(arguments, changes=True) as queue:
-        batches: list[Any] = [_batch(queue, name) for name in arguments.batches]
-        if arguments.error_type:
-            batches = [batch.where(error_type=arguments.error_type) for batch in batches]
-        if not _agreed("retry", batches, arguments, wanted):
-            return 1
-        for batch in batches:
-            say(f"{_named(batch)}: {_shown(batch, partial(batch.retry, **again), wanted)}")
-        if arguments.task:
-            say(str(queue.retry(*arguments.task, **again)))
-    return 0
+    return _change(arguments, wanted, {"reset": not arguments.keep_attempts, "force": arguments.force})
 
 
 def cancel(arguments: argparse.Namespace) -> int:
     """Cancel batches and tasks."""
-    _require_target(arguments)
+    return _change(arguments, UNFINISHED, {"reason": arguments.reason})
+
+
+def _change(arguments: argparse.Namespace, wanted: Collection[Status], given: dict[str, Any]) -> int:
+    """Say how many tasks are meant, ask, and change them."""
+    verb, filters = arguments.command, _filters(arguments)
+    error_type = getattr(arguments, "error_type", None)
+    if not (arguments.batches or arguments.task or filters):
+        raise UsageError(f"say what to {verb}: a batch, --task ID, or filters such as --queue")
+    if filters and (arguments.task or error_type):
+        raise UsageError(f"{'--task' if arguments.task else '--error-type'} and filters of tasks do not go together")
     with opened(arguments, changes=True) as queue:
         batches = [_batch(queue, name) for name in arguments.batches]
-        if not _agreed("cancel", batches, arguments, UNFINISHED):
-            return 1
+        if filters:
+            if batches:
+                filters["batch"] = [batch.id for batch in batches]
+            if not _agreed(verb, [f"{_matching(queue, filters, wanted):,} tasks to {verb}"], arguments):
+                return DECLINED
+            say(str(getattr(queue, verb)(**filters, **given)))
+            return 0
+        if error_type:
+            batches = [batch.where(error_type=error_type) for batch in batches]
+        meant = [f"{_named(batch)}: {_number(batch, wanted):,} of {batch.total:,} tasks to {verb}" for batch in batches]
+        if meant and not _agreed(verb, meant, arguments):
+            return DECLINED
         for batch in batches:
-            say(f"{_named(batch)}: {_shown(batch, partial(batch.cancel, arguments.reason), UNFINISHED)}")
+            say(f"{_named(batch)}: {_shown(batch, partial(getattr(batch, verb), **given), wanted)}")
         if arguments.task:
-            say(str(queue.cancel(*arguments.task, reason=arguments.reason)))
+            say(str(getattr(queue, verb)(*arguments.task, **given)))
     return 0
+
+
+def _filters(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name in NARROWING if (value := getattr(arguments, name)) is not None}
+
+
+def _matching(queue: Queue, filters: dict[str, Any], wanted: Collection[Status]) -> int:
+    """How many tasks match that would be changed."""
+    status = [name for name in filters.get("status", wanted) if name in wanted]
+    return queue.count(**{**filters, "status": status}) if status else 0
 
 
 def pause(arguments: argparse.Namespace) -> None:
@@ -113,11 +135,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("batches", nargs="*", metavar="BATCH", help="id, name (mine) or owner/name")
     parser.add_argument("--task", nargs="+", type=int, default=[], metavar="ID", help="single tasks, by id")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
-
-
-def _require_target(arguments: argparse.Namespace) -> None:
-    if not (arguments.batches or arguments.task):
-        raise UsageError(f"say what to {arguments.command}: a batch, or --task ID")
+    add_filters(parser, NARROWING, "tasks that match, of these batches or of all")
 
 
 def _batch(queue: Queue, name: str) -> Batch:
@@ -133,14 +151,18 @@ def _named(batch: Batch) -> str:
     return f"batch {batch.id}" + (f" {batch.owner}/{batch.name}" if batch.name else "")
 
 
-def _agreed(
-    verb: str, batches: list[Any], arguments: argparse.Namespace, wanted: set[Status] | frozenset[Status]
-) -> bool:
-    """Say how many tasks are meant, and ask where somebody can answer."""
-    for batch in batches:
-        say(f"{_named(batch)}: {_number(batch, wanted):,} of {batch.total:,} tasks to {verb}")
-    if not batches or arguments.yes or not (sys.stdin.isatty() and sys.stdout.isatty()):
+def _agreed(verb: str, meant: Sequence[str], arguments: argparse.Namespace) -> bool:
+    """Say how many tasks are meant, and ask.
+
+    Raises:
+        UsageError: nobody can be asked.
+    """
+    for line in meant:
+        say(line)
+    if arguments.yes:
         return True
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(f"there is no terminal to ask on, and nothing was changed; goque {verb} --yes does not ask")
     sys.stdout.write(f"{verb} them? [y/N] ")
     sys.stdout.flush()
     if sys.stdin.readline().strip().lower() in ("y", "yes"):
@@ -149,11 +171,11 @@ def _agreed(
     return False
 
 
-def _number(batch: Batch, wanted: set[Status] | frozenset[Status]) -> int:
+def _number(batch: Batch, wanted: Collection[Status]) -> int:
     return sum(number for status, number in batch.counts().items() if status in wanted)
 
 
-def _shown(batch: Batch, change: Callable[[], Changed], before: set[Status] | frozenset[Status]) -> Changed:
+def _shown(batch: Batch, change: Callable[[], Changed], before: Collection[Status]) -> Changed:
     """Make a change; a long one shows on a terminal how many tasks are still as they were."""
     if batch.total < LONG or not sys.stderr.isatty():
         return change()

@@ -32,6 +32,14 @@ class Command(NamedTuple):
     examples: str
 
 
+_ASKED = """
+Says how many tasks are meant and asks, unless they are named by --task; --yes does not ask.
+
+exit codes:
+  0    it is done
+  1    the answer was no, or there is no such batch; nothing was changed
+  2    the arguments make no sense, or there is no terminal to ask on; nothing was changed"""
+
 COMMANDS = {
     "worker": Command(
         "serving",
@@ -91,12 +99,20 @@ exit codes:
   goque retry nightly                      what failed or was canceled in my batch "nightly"
   goque retry ann/nightly 1042             another owner's batch, and a batch by its id
   goque retry nightly --error-type TimeoutError
-  goque retry --task 1042000000007 --force   a task that is done already""",
+  goque retry --task 1042000000007 --force   a task that is done already
+  goque retry --queue etl --status attempts_left --since 2h --yes
+"""
+        + _ASKED,
     ),
     "cancel": Command(
         "changing",
         "cancel batches and tasks; code that runs is stopped",
-        "  goque cancel nightly --reason 'wrong input'\n  goque cancel --task 1042000000007 17",
+        """\
+  goque cancel nightly --reason 'wrong input'
+  goque cancel --task 1042000000007 17
+  goque cancel --queue etl --status new,pending --since 1h
+"""
+        + _ASKED,
     ),
     "pause": Command(
         "changing",
@@ -107,6 +123,11 @@ exit codes:
         "changing",
         "take back a pause",
         "  goque resume nightly\n  goque resume --queue etl\n  goque resume --all",
+    ),
+    "clean": Command(
+        "cleaning",
+        "remove now what is past its retention, as workers do by themselves",
+        "  goque clean --dry-run            how much that would be\n  goque clean --queue etl --json",
     ),
     "doctor": Command(
         "doctor",

@@ -118,7 +118,7 @@ FILTERS: Mapping[str, Filter] = {
     "metadata": Filter("with this in the metadata", pairs, "KEY=VALUE"),
 }
 _OF_BATCHES = ("status", "since", "until", "batch", "owner", "type", "metadata")
-_OF_TASKS = tuple(name for name in FILTERS if name not in ("outcome", "task_status", "error_type", "error"))
+OF_TASKS = tuple(name for name in FILTERS if name not in ("outcome", "task_status", "error_type", "error"))
 
 
 def history_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +128,7 @@ def history_arguments(parser: argparse.ArgumentParser) -> None:
 
 def tasks_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``goque tasks``."""
-    _add_filters(parser, _OF_TASKS)
+    _add_filters(parser, OF_TASKS)
 
 
 def batches_arguments(parser: argparse.ArgumentParser) -> None:
@@ -151,12 +151,18 @@ def batches(arguments: argparse.Namespace) -> None:
     _look(arguments, "batches", _batch_columns)
 
 
-def _add_filters(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    add_place(parser)
-    group = parser.add_argument_group("which rows", "several values are separated by commas")
+def add_filters(parser: argparse.ArgumentParser, names: Sequence[str], title: str) -> argparse._ArgumentGroup:
+    """Options that narrow what is meant, in a group of their own."""
+    group = parser.add_argument_group(title, "several values are separated by commas")
     for name in names:
         chosen = FILTERS[name]
         group.add_argument(f"--{name.replace('_', '-')}", type=chosen.read, metavar=chosen.metavar, help=chosen.help)
+    return group
+
+
+def _add_filters(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    add_place(parser)
+    group = add_filters(parser, names, "which rows")
     group.add_argument("--order-by", type=words, metavar="COLUMN", help="such as -run_s, the longest first")
     group.add_argument("--after", type=place, metavar="ID", help="go on behind this row, in the order of ids")
     group.add_argument("--columns", type=words, metavar="A,B", help="only these columns")

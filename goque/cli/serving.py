@@ -128,6 +128,7 @@ FLAGS: Mapping[str, Flag] = {
     "max_tasks": Flag("--max-tasks", "end after this many tasks", number, "N"),
     "max_tasks_per_child": Flag("--max-tasks-per-child", "replace a child after this many tasks", number, "N"),
     "max_memory": Flag("--max-memory", "stop a child that uses more than this", size, "SIZE"),
+    "clean": Flag("--no-clean", "leave what is past its retention to other workers, and to goque clean"),
     "threads": Flag("--threads", "threads of numeric libraries per child, or any", thread_limit, "N"),
 }
 """The options, by field of ``WorkerConfig``."""

@@ -152,7 +152,8 @@ class Maps:
         if work.options.on_change == "extend" and held is not None and same_function:
             if not added:
                 return Mapped(existing.id, existing.total, False)
-            return self._extend(work, existing, [held[position] for position in added])
+            grown = self._extend(work, existing, [held[position] for position in added])
+            return grown or self._store_new(work, Items(iter(held), len(held), False))
         if work.options.on_change == "replace" and held is not None:
             cancel(existing.id, "replaced by a batch of the same name")
             with_total = Items(iter(held), len(held), False)
@@ -164,8 +165,8 @@ class Maps:
             function_changed=not same_function,
         )
 
-    def _extend(self, work: Work, existing: BatchRow, calls: list[Call]) -> Mapped:
-        """Add items to a batch, in a lane of their own."""
+    def _extend(self, work: Work, existing: BatchRow, calls: list[Call]) -> Mapped | None:
+        """Add items to a batch, in a lane of their own; None if it has been deleted meanwhile."""
         _, ready = self._database.one(enqueue.new_batch())
         lane = self._functions.batch_lane(work.function, work.options, existing.id)
         # From the total that the items were compared with: had another call added some since, the ids collide.
@@ -173,7 +174,8 @@ class Maps:
         if total > SPAN:
             raise InvalidInput(f"a batch holds at most {SPAN:,} items")
         with self._database.transaction() as transaction:
-            transaction.one(enqueue.grow(existing.id, total))
+            if transaction.first(enqueue.grow(existing.id, total)) is None:
+                return None
             encoder = self._encoder(work, existing.id, lane, ready, first=existing.total)
             self._copy(transaction, work, encoder, encoder.chunks(calls))
         self._share(existing.id, existing.total, total)
@@ -211,7 +213,7 @@ class Maps:
         batch = encoder.shared.batch
         with self._database.transaction() as transaction:
             if supersede is not None:
-                transaction.one(duplicates.supersede(supersede))
+                transaction.run(duplicates.supersede(supersede))
             # The row comes first: a second call of the same name waits here, before it sends anything.
             transaction.one(
                 enqueue.batch(
@@ -257,19 +259,25 @@ class Maps:
         first = task_id(encoder.shared.batch, encoder.first)
         last = first + encoder.total - 1
         type_name = work.function.captured.name
-        holding, followers = 0, list[tuple[int, int]]()
-        # Again when a task has ended and given its id up after it was found taken, and before it could be followed.
+        # Tasks are locked before external ids are taken, as by those who retry. Who has one later is too young to go.
+        for held in duplicates.hold(type_name, first, last):
+            transaction.run(held)
+        holding = transaction.run(duplicates.take_external_ids(type_name, first, last))
+        followers: list[tuple[int, int]] = []
+        # Again when a task has ended, or was removed, after its id was found taken and before it could be followed.
         while holding + len(followers) < encoder.total:
-            holding += transaction.run(duplicates.take_external_ids(type_name, first, last))
             followers += transaction.all(duplicates.follow(type_name, first, last))
+            if holding + len(followers) < encoder.total:
+                transaction.run(duplicates.forget_holders(type_name, first, last))
+                holding += transaction.run(duplicates.take_external_ids(type_name, first, last))
         if followers and work.options.on_duplicate == "error":
             task, other = followers[0]
-            taken = transaction.one(reading.task(task)).external_id or ""
+            known = transaction.one(reading.task(task)).external_id or ""
             raise DuplicateTask(
                 f"{number_of(len(followers), 'item')} with an external id that is taken, the first at position "
-                f"{task % SPAN} ({taken!r}) by task {other}; nothing was stored. on_duplicate='return' lets them share "
+                f"{task % SPAN} ({known!r}) by task {other}; nothing was stored. on_duplicate='return' lets them share "
                 "those tasks' outcomes",
-                external_id=taken,
+                external_id=known,
                 task_id=other,
             )
 

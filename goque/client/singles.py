@@ -162,7 +162,8 @@ class Singles:
                 return Submitted(single.id, single.lane)
             if holders := self._database.seen(duplicates.holder(type_name, single.external_id)):
                 break
-            # It ended for good between the two statements, and gave its id up.
+            # It ended for good between the two statements, and gave its id up; or its batch is gone.
+            self._database.run(duplicates.forget_holder(type_name, single.external_id))
         if options.on_duplicate == "error":
             raise DuplicateTask(
                 f"task {holders[0]} of type {type_name} has the external id {single.external_id!r} already; use "

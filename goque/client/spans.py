@@ -61,6 +61,23 @@ def without(spans: Sequence[Span], ids: Sequence[int]) -> list[Span]:
     return left
 
 
+def pieces(spans: Iterable[Span], most: int) -> Iterator[list[Span]]:
+    """The ranges in groups of at most ``most`` ids, cut where one is longer."""
+    group: list[Span] = []
+    left = most
+    for first, last in spans:
+        while first <= last:
+            end = min(last, first + left - 1)
+            group.append((first, end))
+            left -= end - first + 1
+            first = end + 1
+            if not left:
+                yield group
+                group, left = [], most
+    if group:
+        yield group
+
+
 def steps(spans: Iterable[Span], most: int) -> Iterator[Span]:
     """The ranges cut into pieces of at most ``most`` ids."""
     for first, last in spans:

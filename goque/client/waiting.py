@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from goque.client.collector import ROWS, Collector
 from goque.client.spans import Span
-from goque.errors import DatabaseUnavailable
+from goque.errors import DatabaseUnavailable, ResultExpired
 from goque.model.wording import number_of
 from goque.postgres.database import Database
 from goque.postgres.notifications import Listener
@@ -73,6 +73,7 @@ class Waiting:
 
         Raises:
             TimeoutError: not all have ended within ``timeout`` seconds.
+            ResultExpired: one of them is not there any more.
         """
         collector = Collector(self._database, spans)
         end = None if timeout is None else time.monotonic() + timeout
@@ -112,6 +113,8 @@ class Waiting:
             else:
                 longest = LOOK_S if self._listen else LOOK_S / 2
                 left = longest if end is None else min(longest, max(0.0, end - time.monotonic()))
+                if pause >= longest:
+                    self._require(collector.left[0][0], end, stop)
                 # Looking may take a tenth of the time at most, however large the batch.
                 self._wait(known, before, min(max(pause, 10 * cost), left))
                 pause = min(pause * 2, longest)
@@ -138,6 +141,11 @@ class Waiting:
             else:
                 self._say_away(False)
                 return found
+
+    def _require(self, task: int, until: float | None, stop: threading.Event | None) -> None:
+        """Nobody waits for a task for ever that was removed meanwhile, or before."""
+        if not self.through_outages(lambda: self._database.all(outcomes.is_there(task)), until=until, stop=stop):
+            raise ResultExpired(f"task {task} is not there any more: its retention is over, or its batch was deleted")
 
     def after_fork(self) -> None:
         """Begin anew in a forked process, where nothing listens; the connection that did is not ours to close."""

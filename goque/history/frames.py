@@ -65,6 +65,15 @@ def count(database: Verbs, *, owner_name: str | None = None, **given: Any) -> in
     return number
 
 
+def ids(database: Verbs, verb: str, *, owner_name: str | None = None, **given: Any) -> list[int]:
+    """The ids of the tasks that filters of ``tasks`` let pass."""
+    without = ("outcome", "task_status", "error_type", "error", "columns", "order_by", "limit", "after")
+    filters = filters_of(given, what=verb, without=without, columns=())
+    values = looking.span_values(_spans(database, filters, owner_name))
+    rows = database.stream(statement_of(listing.task_ids(filters), name=verb, values=values), chunk=20_000)
+    return [id for id, _ in rows]
+
+
 def batches(database: Verbs, *, owner_name: str | None = None, **given: Any) -> DataFrame:
     """One row per batch with its counts, newest first."""
     kept = ("status", "failed", "since", "until", "type", "batch", "owner", "metadata", "after", *_SHOWN)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from goque.model.states import Status
+from goque.queries.looking import Spans, span, span_values
 from goque.queries.statuses import UNFINISHED
 from goque.queries.tally import counted
 from goque.sql import (
@@ -78,22 +79,26 @@ def _canceled(picked: Cte) -> Query[Any]:
 
 
 @template(read=scalar)
-def _cancel_range() -> Query[Any]:
-    picked = (
+def _cancel_within() -> Query[Any]:
+    ranges, limit = span(), Bind("limit", INTEGER)
+    row = (
         select(TASK.id, TASK.status.as_("before"))
         .from_(TASK)
-        .where(in_range(), TASK.status.in_(UNFINISHED))
+        .where(TASK.id >= ranges.first, TASK.id <= ranges.last, TASK.status.in_(UNFINISHED))
         .order_by(TASK.id)
-        .limit(Bind("limit", INTEGER))
+        .limit(limit)
         .for_update(skip_locked=True)
-        .cte("picked", materialized=True)
+        .sub("row")
+    )
+    picked = (
+        select(row.id, row.before).from_(ranges).cross_join_lateral(row).limit(limit).cte("picked", materialized=True)
     )
     return _canceled(picked)
 
 
-def cancel_range(first: int, last: int, reason: str | None, limit: int = STEP, *, owner: str = "") -> Statement[int]:
-    """Cancel the next unfinished tasks of a range of ids. Gives the ids that it canceled."""
-    return _cancel_range.bind(first=first, last=last, reason=reason, limit=limit, owner=owner)
+def cancel_within(spans: Spans, reason: str | None, limit: int = STEP, *, owner: str = "") -> Statement[int]:
+    """Cancel the next unfinished tasks of ranges of ids. Gives the ids that it canceled."""
+    return _cancel_within.bind(reason=reason, limit=limit, owner=owner, **span_values(spans))
 
 
 @template(read=scalar)
@@ -115,13 +120,22 @@ def cancel_lane(lane: int, first: int, last: int, reason: str | None, *, owner: 
 
 
 @template(read=scalar)
-def _unfinished_in() -> Query[Any]:
-    return select(TASK.id).from_(TASK).where(in_range(), TASK.status.in_(UNFINISHED)).order_by(TASK.id).limit(1)
+def _unfinished_within() -> Query[Any]:
+    ranges = span()
+    row = (
+        select(TASK.id)
+        .from_(TASK)
+        .where(TASK.id >= ranges.first, TASK.id <= ranges.last, TASK.status.in_(UNFINISHED))
+        .order_by(TASK.id)
+        .limit(1)
+        .sub("row")
+    )
+    return select(row.id).from_(ranges).cross_join_lateral(row).limit(1)
 
 
-def unfinished_in(first: int, last: int) -> Statement[int]:
-    """An unfinished task of a range of ids, if there is one."""
-    return _unfinished_in.bind(first=first, last=last)
+def unfinished_within(spans: Spans) -> Statement[int]:
+    """An unfinished task of ranges of ids, if there is one."""
+    return _unfinished_within.bind(**span_values(spans))
 
 
 @template(read=scalar)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from goque.model.identity import FIRST_BATCH_TASK, SPAN
 from goque.model.states import Status
 from goque.queries.statuses import FINAL
 from goque.queries.tally import counted
@@ -14,6 +15,7 @@ from goque.sql import (
     INTEGER,
     TEXT,
     Bind,
+    Condition,
     Query,
     Statement,
     any_of,
@@ -24,6 +26,7 @@ from goque.sql import (
     function,
     insert,
     lit,
+    not_exists,
     now,
     present,
     scalar,
@@ -33,7 +36,7 @@ from goque.sql import (
     unnest,
     update,
 )
-from goque.sql.tables import BATCH, BATCH_ITEMS, DEPENDENCY, EXTERNAL_ID, TASK
+from goque.sql.tables import BATCH, BATCH_ITEMS, DELETED_BATCH, DEPENDENCY, EXTERNAL_ID, TASK
 from goque.sql.types import TID
 
 STEP = 2_000
@@ -105,7 +108,9 @@ def _holder() -> Query[Any]:
     return (
         select(EXTERNAL_ID.task_id)
         .from_(EXTERNAL_ID)
-        .where(EXTERNAL_ID.type == Bind("type", TEXT), EXTERNAL_ID.external_id == Bind("external_id", TEXT))
+        .where(
+            EXTERNAL_ID.type == Bind("type", TEXT), EXTERNAL_ID.external_id == Bind("external_id", TEXT), _is_there()
+        )
     )
 
 
@@ -143,17 +148,95 @@ def take_external_ids(type: str, first: int, last: int) -> Statement[int]:
     return _take_external_ids.bind(type=type, first=first, last=last)
 
 
+def _of_range() -> Condition:
+    return (TASK.id >= Bind("first", BIGINT)) & (TASK.id <= Bind("last", BIGINT))
+
+
+def _is_there() -> Condition:
+    """Not of a batch that is gone, whose external ids go step by step."""
+    gone = select(DELETED_BATCH.id).from_(DELETED_BATCH).where(DELETED_BATCH.id == EXTERNAL_ID.task_id // lit(SPAN))
+    return not_exists(gone)
+
+
+def _is_held() -> Condition:
+    return (EXTERNAL_ID.type == Bind("type", TEXT)) & (EXTERNAL_ID.external_id == present(TASK.external_id))
+
+
+@template(read=scalar)
+def _hold_singles() -> Query[Any]:
+    holder = TASK.as_("holder")
+    return (
+        select(holder.id)
+        .from_(TASK)
+        .join(EXTERNAL_ID, _is_held())
+        .join(holder, holder.id == EXTERNAL_ID.task_id)
+        .where(_of_range(), EXTERNAL_ID.task_id != TASK.id, EXTERNAL_ID.task_id < lit(FIRST_BATCH_TASK))
+        .order_by(holder.id)
+        .for_key_share(of=holder)
+    )
+
+
+@template(read=scalar)
+def _hold_batches() -> Query[Any]:
+    followed = (
+        select((EXTERNAL_ID.task_id // lit(SPAN)).as_("batch"))
+        .from_(TASK)
+        .join(EXTERNAL_ID, _is_held())
+        .where(_of_range(), EXTERNAL_ID.task_id != TASK.id)
+    )
+    return select(BATCH.id).from_(BATCH).where(BATCH.id.in_(followed)).order_by(BATCH.id).for_key_share()
+
+
+def hold(type: str, first: int, last: int) -> list[Statement[int]]:
+    """Keep the tasks that have external ids of a range, or their batches, from being removed until we have committed.
+
+    Their outcomes can be written meanwhile: a worker skips a locked row, and comes again.
+    """
+    values = {"type": type, "first": first, "last": last}
+    return [_hold_singles.bind(**values), _hold_batches.bind(**values)]
+
+
+@template(read=scalar)
+def _forget_holders() -> Query[Any]:
+    return (
+        delete(EXTERNAL_ID)
+        .using(TASK, DELETED_BATCH)
+        .where(_of_range(), _is_held(), DELETED_BATCH.id == EXTERNAL_ID.task_id // lit(SPAN))
+        .returning(EXTERNAL_ID.task_id)
+    )
+
+
+def forget_holders(type: str, first: int, last: int) -> Statement[int]:
+    """Free the external ids of a range that tasks of batches have which are gone."""
+    return _forget_holders.bind(type=type, first=first, last=last)
+
+
+@template(read=scalar)
+def _forget_holder() -> Query[Any]:
+    return (
+        delete(EXTERNAL_ID)
+        .using(DELETED_BATCH)
+        .where(
+            EXTERNAL_ID.type == Bind("type", TEXT),
+            EXTERNAL_ID.external_id == Bind("external_id", TEXT),
+            DELETED_BATCH.id == EXTERNAL_ID.task_id // lit(SPAN),
+        )
+        .returning(EXTERNAL_ID.task_id)
+    )
+
+
+def forget_holder(type: str, external_id: str) -> Statement[int]:
+    """Free an external id if a task of a batch has it that is gone."""
+    return _forget_holder.bind(type=type, external_id=external_id)
+
+
 @template(read=tuple)
 def _follow() -> Query[Any]:
-    in_range = (TASK.id >= Bind("first", BIGINT)) & (TASK.id <= Bind("last", BIGINT))
     duplicate = (
         select(TASK.id, TASK.status.as_("before"), EXTERNAL_ID.task_id)
         .from_(TASK)
-        .join(
-            EXTERNAL_ID,
-            (EXTERNAL_ID.type == Bind("type", TEXT)) & (EXTERNAL_ID.external_id == present(TASK.external_id)),
-        )
-        .where(in_range, TASK.same_as.is_null(), EXTERNAL_ID.task_id != TASK.id)
+        .join(EXTERNAL_ID, _is_held())
+        .where(_of_range(), EXTERNAL_ID.task_id != TASK.id, TASK.same_as.is_null(), _is_there())
         .cte("duplicate", materialized=True)
     )
     followers = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from goque.queries.looking import Spans, span, span_values
 from goque.sql import (
     BIGINT,
     TEXT,
@@ -17,7 +18,7 @@ from goque.sql import (
     sum_,
     template,
 )
-from goque.sql.tables import FUNCTION, LANE, TALLY
+from goque.sql.tables import FUNCTION, LANE, TALLY, TASK
 
 
 @template(read=tuple)
@@ -121,3 +122,17 @@ def _unfinished_lanes() -> Query[Any]:
 def unfinished_lanes(owner: str) -> Statement[int]:
     """The lanes of an owner in which something has not ended."""
     return _unfinished_lanes.bind(owner=owner)
+
+
+@template(read=scalar)
+def _lanes_within() -> Query[Any]:
+    ranges = span()
+    row = (
+        select(TASK.lane_id).from_(TASK).where(TASK.id >= ranges.first, TASK.id <= ranges.last).limit(10_000).sub("row")
+    )
+    return select(row.lane_id).from_(ranges).cross_join_lateral(row).distinct()
+
+
+def lanes_within(spans: Spans) -> Statement[int]:
+    """The lanes of the tasks of some ranges of ids, 10,000 of each range at most."""
+    return _lanes_within.bind(**span_values(spans))

@@ -171,3 +171,13 @@ def _tell_watchers() -> Query[Any]:
 def tell_watchers(channel: str, lanes: Sequence[int]) -> Statement[Any]:
     """Notify those who wait for outcomes in these lanes; lanes that nobody watches cost nothing."""
     return _tell_watchers.bind(channel=channel, lanes=list(lanes))
+
+
+@template(read=scalar)
+def _is_there() -> Query[Any]:
+    return select(TASK.id).from_(TASK).join(LANE, LANE.id == TASK.lane_id).where(TASK.id == Bind("task", BIGINT))
+
+
+def is_there(task: int) -> Statement[int]:
+    """The task, unless it was removed, or is about to be with its batch."""
+    return _is_there.bind(task=task)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from goque.model.states import RunOutcome, Status
-from goque.queries.cancel import STEP, in_range, whoever
+from goque.queries.cancel import STEP, whoever
+from goque.queries.looking import Spans, span, span_values
 from goque.queries.moments import ready_now
 from goque.queries.tally import counted
 from goque.sql import (
@@ -51,6 +52,7 @@ class Skip:
 
     STOPPING = "still stopping"
     DUPLICATE = "its external id is taken"
+    GONE = "its batch is deleted"
     FOLLOWER = "it shares the outcome of another task"
 
 
@@ -85,9 +87,18 @@ def _retry() -> Query[Any]:
         .sub("row")
     )
     found = select(*row._columns()).from_(wanted).cross_join_lateral(row).cte("found", materialized=True)
+    # Held until we have committed: a batch is deleted with its lanes, unless somebody holds one.
+    home = (
+        select(LANE.id)
+        .from_(LANE)
+        .where(LANE.id.in_(select(found.lane_id).from_(found)))
+        .for_key_share()
+        .cte("home", materialized=True)
+    )
     stopping = (found.before == lit(Status.CANCELED)) & coalesce(found.seq < lit(0), lit(False))
     held = (found.before == lit(Status.ERROR)) & coalesce(found.seq < lit(0), lit(False))
-    free = ~stopping & ~held & found.same_as.is_null()
+    is_there = exists(select(home.id).from_(home).where(home.id == found.lane_id))
+    free = ~stopping & ~held & found.same_as.is_null() & is_there
     lost_id = found.external_id.is_not_null() & found.before.in_([lit(Status.ATTEMPTS_LEFT), lit(Status.CANCELED)])
     regained = (
         insert(EXTERNAL_ID)
@@ -186,11 +197,14 @@ def _retry() -> Query[Any]:
         (stopping, Bind("stopping", TEXT)),
         (found.same_as.is_not_null(), Bind("follower", TEXT)),
         (held, Bind("stopping", TEXT)),
+        (~is_there, Bind("gone", TEXT)),
         (~has_id, Bind("duplicate", TEXT)),
         else_=null(TEXT),
     )
     return (
-        select(found.id, found.before, why.as_("skipped")).with_(found, regained, kept, again, gone, come).from_(found)
+        select(found.id, found.before, why.as_("skipped"))
+        .with_(found, home, regained, kept, again, gone, come)
+        .from_(found)
     )
 
 
@@ -214,27 +228,33 @@ def retry(
         stopping=Skip.STOPPING,
         follower=Skip.FOLLOWER,
         duplicate=Skip.DUPLICATE,
+        gone=Skip.GONE,
     )
 
 
 @template(read=scalar)
 def _retryable() -> Query[Any]:
-    return (
+    ranges = span()
+    row = (
         select(TASK.id)
         .from_(TASK)
         .where(
-            in_range(),
+            TASK.id >= ranges.first,
+            TASK.id <= ranges.last,
             TASK.status.in_([lit(Status.ATTEMPTS_LEFT), lit(Status.CANCELED), lit(Status.ERROR)])
             | ((TASK.status == lit(Status.DONE)) & Bind("force", BOOLEAN)),
         )
         .order_by(TASK.id)
+        # The size of the step, which also keeps the planner from reading the whole table.
         .limit(Bind("limit", INTEGER))
+        .sub("row")
     )
+    return select(row.id).from_(ranges).cross_join_lateral(row)
 
 
-def retryable(first: int, last: int, *, force: bool, limit: int = STEP) -> Statement[int]:
-    """The next tasks of a range of ids that a retry would touch."""
-    return _retryable.bind(first=first, last=last, force=force, limit=limit)
+def retryable(spans: Spans, *, force: bool) -> Statement[int]:
+    """The tasks of a step's ranges of ids that a retry would touch."""
+    return _retryable.bind(force=force, limit=STEP, **span_values(spans))
 
 
 @template(read=scalar)

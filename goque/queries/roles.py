@@ -50,15 +50,22 @@ STATEMENTS = {
     WORK: "claim finish handback reports workers upkeep spawning programs types outcomes.tell_watchers enqueue.wake "
     "enqueue.task_ids duplicates.share cancel.cancel_lane schedules.due schedules.fire schedules.next_due "
     "deployments.take_turn deployments.see deployments.put deployments.retire deployments.is_newest objects.find "
-    "objects.part objects.forget_unused",
+    "objects.part objects.forget_unused cleaning deleting retention.shortest",
     OPERATE: "cancel retry pause transactions duplicates.share lanes.batch_lanes lanes.lane_options "
     "lanes.unfinished_lanes programs.batch_lane schedules.names schedules.set_paused deployments.take_turn "
-    "deployments.forget",
+    "deployments.forget cleaning deleting retention objects.forget_unused",
 }
 """What each role may run: all statements of a module, or one. READ's may be run by all, and give nobody a right."""
 HIDDEN = ("source", "payload", "args_repr")
 """What READ is not shown, besides everything in bytes: code, arguments and results."""
-LOCKED = {"claim": "number", "object": "last_used_at", "tally": "lane_id"}
+LOCKED = {
+    "batch": "changed_at",
+    "claim": "number",
+    "function": "last_used_at",
+    "lane": "last_used_at",
+    "object": "last_used_at",
+    "tally": "lane_id",
+}
 """Rows that are locked before they are deleted, for which PostgreSQL asks the right to update some column."""
 
 _ROLE = re.compile(r"[a-z_][a-z0-9_]{0,50}")

@@ -1,4 +1,4 @@
-"""Keeping order: freeing lost tasks, promoting due ones, folding counts. Not for: deleting, which nothing does yet.
+"""Keeping order: freeing lost tasks, promoting due ones, folding counts. Not for: removing (``cleaning``).
 
 Every statement is bounded and skips what others have locked: whatever it leaves comes up again.
 """
@@ -28,6 +28,7 @@ from goque.sql import (
     exists,
     insert,
     lit,
+    max_,
     not_exists,
     now,
     null,
@@ -342,14 +343,15 @@ def _fold() -> Query[Any]:
         delete(TALLY)
         .using(picked)
         .where(TALLY.ctid == picked.ctid)
-        .returning(TALLY.lane_id, *COUNTERS.values())
+        .returning(TALLY.lane_id, *COUNTERS.values(), TALLY.changed_at)
         .cte("gone")
     )
     sums = [coalesce(sum_(gone[column]), lit(0)).as_(column.name) for column in COUNTERS.values()]
+    last = coalesce(max_(gone.changed_at), now())
     return (
         insert(TALLY)
-        .columns(TALLY.lane_id, *COUNTERS.values())
-        .select(select(gone.lane_id, *sums).from_(gone).group_by(gone.lane_id))
+        .columns(TALLY.lane_id, *COUNTERS.values(), TALLY.changed_at)
+        .select(select(gone.lane_id, *sums, last.as_("last")).from_(gone).group_by(gone.lane_id))
         .with_(crowded, picked, gone)
         .returning(TALLY.lane_id)
     )

@@ -49,6 +49,7 @@ class Select(Query[Row], Generic[Row]):
     limit_term: Any = None
     offset_term: Any = None
     lock: dict[str, Any] | None = None
+    shares: bool = False
 
     def from_(self, *sources: Source) -> Self:
         """Read from these; several are combined, every row with every row."""
@@ -111,6 +112,10 @@ class Select(Query[Row], Generic[Row]):
         tables = () if of is None else (of._reference,)
         return replace(self, lock={"skip_locked": skip_locked, "nowait": nowait, "of": tables})
 
+    def for_key_share(self, *, of: Source | None = None) -> Self:
+        """Keep the rows from being deleted until the transaction ends; who updates them is not hindered."""
+        return replace(self.for_update(of=of), shares=True)
+
     def union_all(self, other: Select[Row]) -> Compound[Row]:
         """These rows and those."""
         return Compound(parts=(self, other))
@@ -119,7 +124,7 @@ class Select(Query[Row], Generic[Row]):
         return self.columns
 
     def build(self) -> Any:
-        builder = PostgreSQLQueryBuilder(wrapper_cls=Refused, immutable=False)
+        builder = (_Sharing if self.shares else PostgreSQLQueryBuilder)(wrapper_cls=Refused, immutable=False)
         for source in self.sources:
             builder.from_(source)
         builder.select(*(result_term(column) for column in self.columns))
@@ -143,6 +148,13 @@ class Select(Query[Row], Generic[Row]):
 
     def _joined(self, join: Any) -> Self:
         return replace(self, joins=(*self.joins, join))
+
+
+class _Sharing(PostgreSQLQueryBuilder):  # type: ignore[misc]
+    """PyPika knows one kind of lock."""
+
+    def _for_update_sql(self, **kwargs: Any) -> str:
+        return str(super()._for_update_sql(**kwargs)).replace("FOR UPDATE", "FOR KEY SHARE")
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,7 @@ class TallyTable(Table):
     error = Column(BIGINT)
     attempts_left = Column(BIGINT)
     canceled = Column(BIGINT)
+    changed_at = Column(TIMESTAMPTZ)
 
 
 class DependencyTable(Table):
@@ -259,6 +260,15 @@ class QueueTable(Table):
     paused = Column(BOOLEAN)
     keep_done_s = Column(DOUBLE, nullable=True)
     keep_failed_s = Column(DOUBLE, nullable=True)
+    keep_batches_s = Column(DOUBLE, nullable=True)
+
+
+class DeletedBatchTable(Table):
+    """A batch that is gone, of whose tasks some may be left."""
+
+    id = Column(BIGINT)
+    total = Column(BIGINT)
+    deleted_at = Column(TIMESTAMPTZ)
 
 
 class TaskTypeTable(Table):
@@ -327,6 +337,7 @@ TALLY = TallyTable("tally")
 DEPENDENCY = DependencyTable("dependency")
 EXTERNAL_ID = ExternalIdTable("external_id")
 QUEUE = QueueTable("queue")
+DELETED_BATCH = DeletedBatchTable("deleted_batch")
 TASK_TYPE = TaskTypeTable("task_type")
 SCHEDULE = ScheduleTable("schedule")
 DEPLOYMENT = DeploymentTable("deployment")

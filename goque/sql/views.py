@@ -127,6 +127,7 @@ class QueuesView(Table):
     oldest_ready_s = Column(DOUBLE, nullable=True)
     keep_done_s = Column(DOUBLE, nullable=True)
     keep_failed_s = Column(DOUBLE, nullable=True)
+    keep_batches_s = Column(DOUBLE, nullable=True)
 
 
 class WorkersView(Table):

@@ -76,6 +76,8 @@ class WorkerConfig:
     """Of functions that were sent, serve these lanes only, as a notebook's own workers do."""
     apps: Sequence[App] = ()
     """Whose named task types this worker runs."""
+    clean: bool = True
+    """Remove what is past its retention, in turn with other workers."""
     local: bool = False
     owner: str = ""
     listen: bool = True

@@ -182,20 +182,20 @@ def test_the_secret_is_shown_and_what_readers_of_results_need(worked: Run) -> No
 
 
 def test_a_batch_is_retried_canceled_paused_and_resumed_by_its_name(worked: Run) -> None:
-    assert "10 of 50 tasks to retry" in (said := good(worked("retry", "nightly")))
+    assert "10 of 50 tasks to retry" in (said := good(worked("retry", "nightly", "--yes")))
     assert "10 changed" in said
     assert "paused" in good(worked("pause", "nightly"))
     assert "paused" in good(worked("batches"))
     assert "resumed" in good(worked("resume", "ann/nightly"))
-    assert "10 changed" in good(worked("cancel", "nightly", "--reason", "enough"))
+    assert "10 changed" in good(worked("cancel", "nightly", "--yes", "--reason", "enough"))
     rows = json.loads(good(worked("batches", "--json")))
     assert (rows[0]["canceled"], rows[0]["cancel_reason"]) == (10, "enough")
     identity = str(rows[0]["id"])
     assert "10 changed" in good(worked("retry", identity, "--yes"))
     assert good(worked("worker", "--drain")) == ""
-    assert "10 of 10 tasks to retry" in good(worked("retry", "nightly", "--error-type", "KeyError"))
+    assert "10 of 10 tasks to retry" in good(worked("retry", "nightly", "--yes", "--error-type", "KeyError"))
     assert good(worked("worker", "--drain")) == ""
-    assert "no batch 'nosuch'; goque batches lists them" in remedy(worked("cancel", "nosuch"))
+    assert "no batch 'nosuch'; goque batches lists them" in remedy(worked("cancel", "nosuch", "--yes"))
 
 
 def test_tasks_are_canceled_and_retried_by_id(worked: Run) -> None:
@@ -204,6 +204,25 @@ def test_tasks_are_canceled_and_retried_by_id(worked: Run) -> None:
     assert "1 changed" in good(worked("cancel", "--task", identity))
     assert "0 changed; 1 skipped: already final" in good(worked("cancel", "--task", identity))
     assert "1 changed" in good(worked("retry", "--task", identity))
+
+
+def test_what_filters_let_pass_is_counted_asked_for_and_changed(worked: Run) -> None:
+    etl = ("--queue", "etl", "--status", "new,pending")
+    refused = worked("cancel", *etl)
+    assert (refused.returncode, refused.stdout) == (2, "1 tasks to cancel\n")
+    assert "no terminal to ask on, and nothing was changed; goque cancel --yes" in refused.stderr
+    assert "1 changed" in good(worked("cancel", *etl, "--yes"))
+    assert "0 changed" in good(worked("cancel", "nightly", *etl, "--yes"))
+    assert good(worked("retry", "--queue", "etl", "--since", "1h", "--yes")).splitlines() == [
+        "1 tasks to retry",
+        "1 changed",
+    ]
+    assert "do not go together" in remedy(worked("retry", "--task", "1", "--queue", "etl"), 2)
+
+
+def test_what_is_past_its_retention_is_counted_and_removed(worked: Run) -> None:
+    assert good(worked("clean", "--dry-run")) == "past its retention: nothing\n"
+    assert json.loads(good(worked("clean", "--queue", "etl", "--json"))) == {}
 
 
 def test_queues_are_paused_and_resumed(worked: Run) -> None:

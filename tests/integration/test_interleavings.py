@@ -106,7 +106,7 @@ class Race:
         some, paused = self.random.sample(ids, 5), self.random.random() < 0.5
         return [
             lambda: one.run(duplicates.share(one.all(cancel.cancel_tasks(some, "a person")))),
-            lambda: two.run(duplicates.share(two.all(cancel.cancel_range(ids[0], ids[-1] + 2, "all", limit=7)))),
+            lambda: two.run(duplicates.share(two.all(cancel.cancel_within([(ids[0], ids[-1] + 2)], "all", limit=7)))),
             lambda: three.all(retry.retry(ids, force=True)),
             lambda: one.all(retry.retry(some, reset=False)),
             lambda: two.all(upkeep.heal()),

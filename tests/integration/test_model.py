@@ -274,7 +274,7 @@ class Queue(RuleBasedStateMachine):
     def cancel_all(self) -> None:
         live = {id for id, task in self.tasks.items() if task.status not in FINAL}
         first, last = task_id(BATCH, 0), task_id(BATCH, len(self.tasks))
-        assert set(self.rig.database.all(cancel.cancel_range(first, last, "all"))) == live
+        assert set(self.rig.database.all(cancel.cancel_within([(first, last)], "all"))) == live
         for id in live:
             self.cancel_modeled(id)
 

@@ -19,7 +19,21 @@ from goque.model.eligibility import EVERY_QUEUE, Eligibility
 from goque.model.states import RunOutcome, Status
 from goque.postgres.connections import Connection, Profile, connect
 from goque.postgres.database import Database
-from goque.queries import cancel, claim, duplicates, finish, glance, handback, outcomes, spawning, upkeep, workers
+from goque.queries import (
+    cancel,
+    claim,
+    cleaning,
+    deleting,
+    duplicates,
+    finish,
+    glance,
+    handback,
+    outcomes,
+    retention,
+    spawning,
+    upkeep,
+    workers,
+)
 from goque.queries.enqueue import Single
 from goque.sql import Statement, scalar
 from tests.conftest import _new_database
@@ -82,13 +96,31 @@ WORKERS: dict[str, Callable[[], Statement[Any]]] = {
 }
 # What a client runs on connections whose planner is free.
 CLIENTS: dict[str, Callable[[], Statement[Any]]] = {
-    "cancel_range": lambda: cancel.cancel_range(BATCH, 2 * BATCH - 1, None),
-    "cancel_finished_range": lambda: cancel.cancel_range(BATCH, BATCH, None),
+    "cancel_within": lambda: cancel.cancel_within([(BATCH, 2 * BATCH - 1)], None),
+    "cancel_nothing": lambda: cancel.cancel_within([(BATCH, BATCH)], None),
     "glance": lambda: glance.glance(1, local=True),
     "running": lambda: glance.running(3 * BATCH, 4 * BATCH, 5),
     "outcomes_within": lambda: outcomes.outcomes_within([(9 * BATCH, 10 * BATCH - 1)], 1_000),
     "outcomes_of": lambda: outcomes.outcomes_of(IDS),
 }
+# What workers run, and q.clean() as well.
+CLEANING: dict[str, Callable[[], Statement[Any]]] = {
+    "shortest": retention.shortest,
+    "page": lambda: cleaning.page(0),
+    "lock_old_singles": lambda: cleaning.lock_old_singles(9 * BATCH, 9 * BATCH + 1_000, None),
+    "count_old_singles": lambda: cleaning.count_old_singles(9 * BATCH, 9 * BATCH + 1_000, "default"),
+    "delete_singles": lambda: cleaning.delete_singles([9 * BATCH + n for n in range(1, 1_001)]),
+    "delete_lanes": cleaning.delete_lanes,
+    "delete_functions": cleaning.delete_functions,
+    "delete_stray_counts": cleaning.delete_stray_counts,
+    "batches": lambda: deleting.batches(0, None),
+    "needs": lambda: deleting.needs(9, 1_000_000),
+    "delete_batch": lambda: deleting.delete_batch(9),
+    "delete_range": lambda: deleting.delete_range(9 * BATCH, 9 * BATCH + 999),
+    "forget": lambda: deleting.forget(9, 1_000_000),
+}
+WORKERS |= CLEANING
+CLIENTS |= CLEANING
 
 
 @pytest.fixture(scope="module", params=["never analysed", "full of finished tasks"])

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from goque import DuplicateTask, InvalidInput, Queue, Status
+from goque import DuplicateTask, InvalidInput, Queue, Status, Task
 from goque.maintenance.sweeper import Sweeper
 from goque.queries import cancel, duplicates, upkeep
 
@@ -97,14 +97,20 @@ def test_concurrent_submits_of_one_id_make_one_task(alone: Queue, stored: Stored
 
 
 def test_an_id_that_is_given_up_between_two_looks_is_taken(alone: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = alone.options(external_id="1").submit(work, 1)
-    follow = duplicates.follow
+    take, follow = duplicates.take_external_ids, duplicates.follow
+    others: list[Task] = []
 
     def late(*arguments: Any) -> Any:
-        first.cancel()
+        if not others:
+            others.append(alone.options(external_id="1").submit(work, 1))
+        return take(*arguments)
+
+    def later(*arguments: Any) -> Any:
+        others[0].cancel()
         return follow(*arguments)
 
-    monkeypatch.setattr(duplicates, "follow", late)
+    monkeypatch.setattr(duplicates, "take_external_ids", late)
+    monkeypatch.setattr(duplicates, "follow", later)
     batch = alone.map(work, [1, 1, 2], external_id=str)
     assert [task._row().same_as for task in batch.tasks()] == [None, batch[0].id, None]
     assert alone.options(external_id="1").submit(work, 1).id == batch[0].id

@@ -115,7 +115,7 @@ REFUSED = [
     ("work", "update goque.lane set paused = true"),
     ("work", "insert into goque.setting values ('signed', '{}')"),
     ("work", "insert into goque.batch (owner, total, type) values ('me', 0, 'f')"),
-    ("work", "delete from goque.run"),
+    ("work", "delete from goque.task_type"),
     ("operate", "insert into goque.task (lane_id) values (1)"),
     ("operate", "insert into goque.function (name) values ('f')"),
     ("operate", "select goque.enqueue('mail')"),

@@ -3,7 +3,9 @@
 WITH "duplicate" AS MATERIALIZED (SELECT "task"."id","task"."status" "before","external_id"."task_id"
 FROM "goque"."task"
 JOIN "goque"."external_id" ON "external_id"."type"=%(type)s::text AND "external_id"."external_id"="task"."external_id"
-WHERE "task"."id">=%(first)s::bigint AND "task"."id"<=%(last)s::bigint AND "task"."same_as" IS NULL AND "external_id"."task_id"<>"task"."id"),
+WHERE "task"."id">=%(first)s::bigint AND "task"."id"<=%(last)s::bigint AND "external_id"."task_id"<>"task"."id" AND "task"."same_as" IS NULL AND NOT EXISTS (SELECT "deleted_batch"."id"
+FROM "goque"."deleted_batch"
+WHERE "deleted_batch"."id"=("external_id"."task_id"/1000000000))),
 "followers" AS (UPDATE "goque"."task" SET "status"='pending',"seq"=NULL::bigint,"run_at"=NULL::timestamptz,"args"=NULL::bytea,"same_as"="duplicate"."task_id"
 FROM "duplicate"
 WHERE "task"."id"="duplicate"."id"

@@ -1,11 +1,14 @@
--- takes first bigint, last bigint, limit integer, owner text, reason text
+-- takes firsts bigint[], lasts bigint[], limit integer, owner text, reason text
 -- gives id bigint
-WITH "picked" AS MATERIALIZED (SELECT "task"."id","task"."status" "before"
+WITH "picked" AS MATERIALIZED (SELECT "row"."id","row"."before"
+FROM UNNEST(%(firsts)s::bigint[],%(lasts)s::bigint[]) AS "span"("first","last")
+CROSS JOIN LATERAL (SELECT "task"."id","task"."status" "before"
 FROM "goque"."task"
-WHERE "task"."id">=%(first)s::bigint AND "task"."id"<=%(last)s::bigint AND "task"."status" IN ('error','new','pending','processing')
+WHERE "task"."id">="span"."first" AND "task"."id"<="span"."last" AND "task"."status" IN ('error','new','pending','processing')
 ORDER BY "task"."id"
 LIMIT %(limit)s::integer
-FOR UPDATE SKIP LOCKED),
+FOR UPDATE SKIP LOCKED) "row"
+LIMIT %(limit)s::integer),
 "canceled" AS (UPDATE "goque"."task" SET "status"='canceled',"seq"=CASE WHEN "task"."seq"<0 THEN "task"."seq" ELSE NULL::bigint END,"run_at"=NULL::timestamptz,"finished_at"=NOW(),"reason"=%(reason)s::text,"changed_by"=SESSION_USER::text || %(p1)s::text || %(owner)s::text
 FROM "picked"
 WHERE "task"."id"="picked"."id"

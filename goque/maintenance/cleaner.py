@@ -1,0 +1,157 @@
+"""Removes what is past its retention. Not for: deciding that (the statements do), or what lost workers left.
+
+A batch goes whole: first it and its lanes in one transaction, from which on nobody sees its tasks, with a note that
+these are to go, and then the tasks in steps. Whoever cleans next goes on with a note that it finds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from goque.model.events import Events, TasksCleaned
+from goque.model.identity import task_id
+from goque.postgres.verbs import Verbs
+from goque.queries import cleaning, deleting, objects, retention
+from goque.queries.deleting import Needs, Old
+from goque.service import Service
+from goque.sql import Statement
+
+log = logging.getLogger("goque.maintenance")
+
+BREATH = 0.001
+"""Seconds between two steps, for others who wait for the same connection."""
+
+
+class Cleaner(Service):
+    """One worker at a time goes through everything, every ten minutes; what one left is found by the next."""
+
+    def __init__(self, database: Verbs, *, interval: float = 600.0, events: Events | None = None) -> None:
+        super().__init__("cleaner", interval=interval, jitter=0.3)
+        self._database = database
+        self._events = events or Events()
+
+    def run_once(self) -> float | None:
+        # Less than the shortest pause, so that a single worker never misses its own turn.
+        if self._database.first(cleaning.take_turn(self.interval / 2)) is None:
+            return None
+        gone = Round(self._database, stopping=self.stopping).clean()
+        if gone:
+            log.info("removed what is past its retention: %s", ", ".join(f"{kind} {n:,}" for kind, n in gone.items()))
+            self._events.emit(TasksCleaned(gone))
+        return None
+
+
+class Round:
+    """One pass over everything, or over one queue, in steps that hold few rows for a short time."""
+
+    def __init__(self, database: Verbs, *, queue: str | None = None, stopping: threading.Event | None = None) -> None:
+        self._database = database
+        self._queue = queue
+        self._stopping = stopping or threading.Event()
+
+    def clean(self) -> Counter[str]:
+        """Remove what may go; how many batches, tasks, lanes, functions and objects that were."""
+        gone = Counter[str]()
+        gone["tasks"] += self._finish_deleted()
+        shortest = self._database.one(retention.shortest())
+        for old in self._due_batches(shortest.batches):
+            if delete_batch(self._database, old.id, may=is_idle):
+                gone["batches"] += 1
+                gone["tasks"] += self._finish_deleted()
+        for after, last in self._pages(shortest.singles):
+            gone["tasks"] += self._delete_singles(after, last)
+        if self._queue is None:
+            gone["lanes"] += self._repeated(cleaning.delete_lanes)
+            gone["functions"] += self._repeated(cleaning.delete_functions)
+            gone["objects"] += self._repeated(objects.forget_unused)
+            self._repeated(cleaning.delete_stray_counts)
+        return +gone
+
+    def count(self) -> Counter[str]:
+        """How many batches and tasks are past their retention; those that something needs would stay."""
+        due = Counter[str]()
+        shortest = self._database.one(retention.shortest())
+        for old in self._due_batches(shortest.batches):
+            due["batches"] += 1
+            due["tasks"] += old.total
+        for after, last in self._pages(shortest.singles):
+            due["tasks"] += self._database.one(cleaning.count_old_singles(after, last, self._queue))
+        return +due
+
+    def _due_batches(self, youngest: float) -> Iterator[Old]:
+        """The batches that are past their retention; none that are younger than any retention are looked at."""
+        after = 0
+        while page := sorted(self._database.all(deleting.batches(after, self._queue))):
+            for old in page:
+                if self._stopped():
+                    return
+                if old.due:
+                    yield old
+            if min(old.age for old in page) < youngest:
+                return
+            after = page[-1].id
+
+    def _pages(self, youngest: float) -> Iterator[tuple[int, int]]:
+        """The single tasks in pages, up to where all are younger than any retention."""
+        after = 0
+        while not self._stopped():
+            page = self._database.one(cleaning.page(after))
+            if page.last is None or page.age is None or page.age < youngest:
+                return
+            yield after, page.last
+            after = page.last
+
+    def _delete_singles(self, after: int, last: int) -> int:
+        with self._database.transaction("cleaning") as transaction:
+            ids = transaction.all(cleaning.lock_old_singles(after, last, self._queue))
+            return transaction.one(cleaning.delete_singles(ids)) if ids else 0
+
+    def _finish_deleted(self) -> int:
+        """Remove the tasks of batches that are gone; what somebody's transaction holds is left for the next round."""
+        return sum(
+            delete_tasks(self._database, batch, total, self._stopping)
+            for batch, total in self._database.all(deleting.deleted())
+        )
+
+    def _repeated(self, step: Callable[[], Statement[int]]) -> int:
+        number = 0
+        while not self._stopped() and (some := self._database.run(step())):
+            number += some
+        return number
+
+    def _stopped(self) -> bool:
+        return self._stopping.wait(BREATH)
+
+
+def is_idle(needs: Needs) -> bool:
+    """Whether nothing keeps a batch."""
+    return not (needs.unfinished or needs.stopping or needs.followed)
+
+
+def delete_batch(database: Verbs, batch: int, may: Callable[[Needs], bool]) -> bool:
+    """Let a batch be gone, if what it is needed for lets it; its tasks are still to be removed. Whether it is."""
+    with database.transaction("deleting a batch") as transaction:
+        total = transaction.first(deleting.lock_batch(batch))
+        if total is None:
+            return False
+        lanes = transaction.all(deleting.lock_lanes(batch))
+        needs = transaction.one(deleting.needs(batch, total))
+        if len(lanes) < needs.lanes or not may(needs):
+            return False
+        return transaction.first(deleting.delete_batch(batch)) is not None
+
+
+def delete_tasks(database: Verbs, batch: int, total: int, stopping: threading.Event | None = None) -> int:
+    """Remove the tasks of a batch that is gone, and the note of it with the last one; how many there were."""
+    stopping = stopping or threading.Event()
+    number = 0
+    for first in range(task_id(batch, 0), task_id(batch, total), cleaning.STEP):
+        if stopping.wait(BREATH):
+            return number
+        last = min(first + cleaning.STEP, task_id(batch, total)) - 1
+        number += database.one(deleting.delete_range(first, last))
+    database.run(deleting.forget(batch, total))
+    return number

@@ -1,0 +1,20 @@
+-- takes batch bigint, first bigint, last bigint
+-- gives lanes bigint, unfinished bigint, stopping boolean, followed boolean
+SELECT "lanes"."n" "lanes","counts"."unfinished",EXISTS (SELECT "task"."id"
+FROM "goque"."claim"
+CROSS JOIN LATERAL (SELECT "held"."id"
+FROM UNNEST("claim"."task_ids") AS "held"("id")
+WHERE "held"."id">=%(first)s::bigint AND "held"."id"<=%(last)s::bigint) "held"
+JOIN "goque"."task" ON "task"."id"="held"."id"
+WHERE "task"."status"='canceled' AND "task"."seq"<0) "stopping",EXISTS (SELECT "task"."id"
+FROM "goque"."task"
+WHERE "task"."same_as">=%(first)s::bigint AND "task"."same_as"<=%(last)s::bigint AND ("task"."id"<%(first)s::bigint OR "task"."id">%(last)s::bigint)) OR EXISTS (SELECT "dependency"."dependant_id"
+FROM "goque"."dependency"
+WHERE "dependency"."input_id">=%(first)s::bigint AND "dependency"."input_id"<=%(last)s::bigint AND ("dependency"."dependant_id"<%(first)s::bigint OR "dependency"."dependant_id">%(last)s::bigint)) "followed"
+FROM (SELECT COUNT(*) "n"
+FROM "goque"."lane"
+WHERE "lane"."batch_id"=%(batch)s::bigint) "lanes"
+CROSS JOIN (SELECT COALESCE(SUM((((0+"tally"."error")+"tally"."new")+"tally"."pending")+"tally"."processing")::bigint,0) "unfinished"
+FROM "goque"."lane"
+JOIN "goque"."tally" ON "tally"."lane_id"="lane"."id"
+WHERE "lane"."batch_id"=%(batch)s::bigint) "counts"
