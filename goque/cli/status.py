@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -123,6 +124,16 @@ def _text(seen: Seen) -> str:
     return "\n".join(lines)
 
 
+def _kept(row: Row) -> str:
+    """The retention that is set for a queue; what is not set is the default."""
+    kept = {what: row[f"keep_{what}_s"] for what in ("done", "failed", "batches")}
+    return ", ".join(
+        f"{what} {'for ever' if seconds == math.inf else length(seconds)}"
+        for what, seconds in kept.items()
+        if seconds is not None
+    )
+
+
 def _tally_of(status: Status, row: Row) -> str:
     return tally(row[status])
 
@@ -132,6 +143,7 @@ _QUEUES = (
     *(Column(status.upper(), partial(_tally_of, status), right=True) for status in Status),
     Column("OLDEST READY", lambda row: length(row["oldest_ready_s"]), right=True),
     Column("", lambda row: "paused" if row["paused"] else ""),
+    Column("KEEPS", lambda row: _kept(row), flexible=True),
 )
 
 
@@ -158,7 +170,9 @@ def _worker_columns(seen: Seen) -> Sequence[Column]:
 
 def _plain(seen: Seen) -> Mapping[str, Any]:
     def plain(row: Row) -> dict[str, Any]:
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+        # JSON knows no infinity, which is how long "for ever" is.
+        shown = {name: "for ever" if value == math.inf else value for name, value in row.items()}
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in shown.items()}
 
     return {
         "server": seen.server,

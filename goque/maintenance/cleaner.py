@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from goque.model.events import Events, TasksCleaned
 from goque.model.identity import task_id
@@ -116,7 +117,7 @@ class Round:
             for batch, total in self._database.all(deleting.deleted())
         )
 
-    def _repeated(self, step: Callable[[], Statement[int]]) -> int:
+    def _repeated(self, step: Callable[[], Statement[Any]]) -> int:
         number = 0
         while not self._stopped() and (some := self._database.run(step())):
             number += some

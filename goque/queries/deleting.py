@@ -34,10 +34,11 @@ from goque.sql import (
     insert,
     lit,
     max_,
-    not_exists,
+    min_,
     now,
     scalar,
     select,
+    subquery,
     sum_,
     template,
     unnest,
@@ -252,8 +253,9 @@ def delete_range(first: int, last: int) -> Statement[int]:
 @template(read=scalar)
 def _forget() -> Query[Any]:
     batch = Bind("batch", BIGINT)
-    left = select(TASK.id).from_(TASK).where(_of_range(TASK.id)).order_by(TASK.id).limit(1)
-    return delete(DELETED_BATCH).where(DELETED_BATCH.id == batch, not_exists(left)).returning(DELETED_BATCH.id)
+    # The least id, which is read from the key; of EXISTS the planner may think that any row will do, and find none.
+    left = subquery(select(min_(TASK.id).as_("id")).from_(TASK).where(_of_range(TASK.id)))
+    return delete(DELETED_BATCH).where(DELETED_BATCH.id == batch, left.is_null()).returning(DELETED_BATCH.id)
 
 
 def forget(batch: int, total: int) -> Statement[int]:

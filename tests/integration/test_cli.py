@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from goque import Queue
 from goque.postgres import embedded
 from tests.servers import temporary_directory
 
@@ -221,6 +222,12 @@ def test_what_filters_let_pass_is_counted_asked_for_and_changed(worked: Run) -> 
 
 
 def test_what_is_past_its_retention_is_counted_and_removed(worked: Run) -> None:
+    dsn = json.loads(good(worked("server", "status", "--json")))["dsn"]
+    with Queue(dsn, owner="ann", workers=0) as queue:
+        queue.retention("etl", done="36h", batches=None)
+    assert "done 1 d 12 h, batches for ever" in good(worked("status"))
+    [etl] = [row for row in json.loads(good(worked("status", "--json")))["queues"] if row["name"] == "etl"]
+    assert [etl[f"keep_{what}_s"] for what in ("done", "failed", "batches")] == [129_600, None, "for ever"]
     assert good(worked("clean", "--dry-run")) == "past its retention: nothing\n"
     assert json.loads(good(worked("clean", "--queue", "etl", "--json"))) == {}
 

@@ -2,9 +2,7 @@
 -- gives id bigint
 DELETE
 FROM "goque"."deleted_batch"
-WHERE "deleted_batch"."id"=%(batch)s::bigint AND NOT EXISTS (SELECT "task"."id"
+WHERE "deleted_batch"."id"=%(batch)s::bigint AND (SELECT MIN("task"."id") "id"
 FROM "goque"."task"
-WHERE "task"."id">=%(first)s::bigint AND "task"."id"<=%(last)s::bigint
-ORDER BY "task"."id"
-LIMIT 1)
+WHERE "task"."id">=%(first)s::bigint AND "task"."id"<=%(last)s::bigint) IS NULL
 RETURNING "deleted_batch"."id"
