@@ -17,18 +17,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from goque.errors import DatabaseError
+from goque.maintenance import cleaner
 from goque.model.identity import task_id
 from goque.model.states import FINAL, MAX_HANDBACKS, MAX_LOSSES, RunOutcome, Status
 from goque.postgres.database import Database
-from goque.queries import cancel, claim, duplicates, finish, pause, retry, upkeep, workers
+from goque.queries import cancel, claim, deleting, duplicates, finish, pause, retry, upkeep, workers
 from goque.queries.claim import Claimed
 from goque.sql.statement import Template
 from tests.rig import BATCH, Rig, Worker
 
-TABLES = "task, run, claim, tally, worker, lane, batch, dependency, external_id, queue"
+TABLES = "task, run, claim, tally, worker, lane, batch, dependency, external_id, queue, deleted_batch"
 WORKERS = 2
 NUMBERS = st.integers(0, 5)
 CHARGED = 1
+TOTAL = 1_000
 DONE = (Status.DONE, Status.ATTEMPTS_LEFT)
 EXTERNAL = ("order-1", "order-2")
 
@@ -77,16 +79,17 @@ class Queue(RuleBasedStateMachine):
         self.records: dict[tuple[int, int], RunOutcome] = {}
         self.holders: dict[str, int] = {}
         """Who has an external id."""
+        self.place = 0
 
     @initialize()
     def empty(self) -> None:
         for table in TABLES.split(", "):
             self.connection.execute(f"delete from goque.{table}".encode())
         self.lane = self.rig.lane()
-        self.rig.batch(100)
+        self.rig.batch(TOTAL)
         self.workers = [self.new_worker() for _ in range(WORKERS)]
         # Hypothesis leaves some acts out of each sequence; without these two, most others would do nothing.
-        for id in self.rig.tasks(self.lane, 4, max_attempts=2):
+        for id in self.rig.tasks(self.lane, 4, first=self.next_places(4), max_attempts=2):
             self.tasks[id] = Modeled()
         self.claim_some(0, 2)
         self.claim_some(1, 1)
@@ -107,6 +110,11 @@ class Queue(RuleBasedStateMachine):
         if status in (Status.ATTEMPTS_LEFT, Status.CANCELED) and self.holders.get(task.external or "") == id:
             del self.holders[task.external or ""]
 
+    def next_places(self, number: int) -> int:
+        """Places in the batch are used once, also after it was deleted."""
+        self.place += number
+        return self.place - number
+
     def record(self, id: int, outcome: RunOutcome) -> None:
         self.records[id, self.tasks[id].run] = outcome
 
@@ -115,7 +123,7 @@ class Queue(RuleBasedStateMachine):
     @rule(which=st.sampled_from(EXTERNAL))
     def enqueue_once(self, which: str) -> None:
         """A second task with an external id that is taken shares the outcome of the first."""
-        place = len(self.tasks)
+        place = self.next_places(1)
         id = task_id(BATCH, place)
         taken = self.rig.database.first(duplicates.take_external_id("f", which, id))
         assert (taken is None) == (which in self.holders)
@@ -145,7 +153,7 @@ class Queue(RuleBasedStateMachine):
     @rule(number=st.integers(1, 3), delayed=st.booleans())
     def enqueue(self, number: int, delayed: bool) -> None:
         delay = 0.0 if delayed else None
-        for id in self.rig.tasks(self.lane, number, first=len(self.tasks), delay=delay, max_attempts=2):
+        for id in self.rig.tasks(self.lane, number, first=self.next_places(number), delay=delay, max_attempts=2):
             self.tasks[id] = Modeled(Status.PENDING if delayed else Status.NEW, waits=delayed)
 
     @rule(who=st.integers(0, WORKERS - 1), want=st.integers(1, 3))
@@ -273,7 +281,7 @@ class Queue(RuleBasedStateMachine):
     @rule()
     def cancel_all(self) -> None:
         live = {id for id, task in self.tasks.items() if task.status not in FINAL}
-        first, last = task_id(BATCH, 0), task_id(BATCH, len(self.tasks))
+        first, last = task_id(BATCH, 0), task_id(BATCH, self.place)
         assert set(self.rig.database.all(cancel.cancel_within([(first, last)], "all"))) == live
         for id in live:
             self.cancel_modeled(id)
@@ -382,6 +390,21 @@ class Queue(RuleBasedStateMachine):
         self.paused = paused
 
     @rule()
+    def delete(self) -> None:
+        """The batch goes whole, or stays as it was; another takes its place."""
+        idle = all(task.status in FINAL and task.holder is None for task in self.tasks.values())
+        assert cleaner.delete_batch(self.rig.database, BATCH, cleaner.is_idle) == idle
+        if idle:
+            assert cleaner.delete_tasks(self.rig.database, BATCH, TOTAL) == len(self.tasks)
+            for known in (self.tasks, self.claimed, self.records, self.holders):
+                known.clear()
+            assert self.rig.rows() == {}
+            assert self.connection.execute("select from goque.dependency").fetchall() == []
+            self.paused = False
+            self.lane = self.rig.lane()
+            self.rig.batch(TOTAL)
+
+    @rule()
     def fold(self) -> None:
         self.rig.database.run(upkeep.fold(crowd=1))
 
@@ -464,6 +487,9 @@ MISTAKES = {
         finish._succeed,
         without('"task"."run"="ended"."run" AND "task"."worker_id"=%(worker)s::bigint AND '),
         "succeed come_back_late",
+    ),
+    "a batch is deleted that is unfinished": Mistake(
+        deleting._needs, without('"counts"."unfinished"', "0::bigint"), "delete"
     ),
     "a claim does not raise the run": Mistake(claim._claim, without('"run"="task"."run"+1', '"run"="task"."run"'), ""),
     "an attempt is not counted": Mistake(
