@@ -13,10 +13,13 @@ NO_SUCH_TRANSACTION = "22023"
 """SQLSTATE: a transaction of this number is still to come."""
 
 
+_HERE = function("current_database", TEXT).cast(TEXT)  # of type name by itself
+
+
 @template(read=tuple)
 def _current() -> Query[Any]:
     number = function("pg_current_xact_id", XID8).cast(TEXT).cast(BIGINT)
-    return select(number.as_("number"), function("current_database", TEXT).as_("database"))
+    return select(number.as_("number"), _HERE.as_("database"))
 
 
 def current() -> Statement[tuple[int, str]]:
@@ -27,7 +30,7 @@ def current() -> Statement[tuple[int, str]]:
 @template(read=tuple)
 def _state() -> Query[Any]:
     state = function("pg_xact_status", TEXT, Bind("number", BIGINT).cast(TEXT).cast(XID8), nullable=True)
-    return select(state.as_("state"), function("current_database", TEXT).as_("database"))
+    return select(state.as_("state"), _HERE.as_("database"))
 
 
 def state(number: int) -> Statement[tuple[str | None, str]]:
