@@ -187,7 +187,7 @@ def rights(usable: bool, tables: Sequence[TableState], schema: str, role: str) -
             Severity.ERROR,
             "rights",
             f"the role {role} may not use the schema {schema}",
-            f"GRANT USAGE ON SCHEMA {_quoted(schema)} TO {_quoted(role)};",
+            _joining(role),
             role=role,
         )
     if hidden := [table.name for table in tables if not table.may_select]:
@@ -195,7 +195,7 @@ def rights(usable: bool, tables: Sequence[TableState], schema: str, role: str) -
             Severity.ERROR,
             "rights",
             f"the role {role} may not read {', '.join(hidden)}",
-            f"GRANT SELECT ON ALL TABLES IN SCHEMA {_quoted(schema)} TO {_quoted(role)};",
+            _joining(role),
             role=role,
             tables=hidden,
         )
@@ -203,6 +203,10 @@ def rights(usable: bool, tables: Sequence[TableState], schema: str, role: str) -
     if usable and not hidden and "task" in may and not (may["task"].may_insert and may["task"].may_update):
         able = "look and submit" if may["task"].may_insert else "only look"
         yield finding(Severity.NOTE, "rights", f"the role {role} may {able}, and run no worker", role=role)
+
+
+def _joining(role: str) -> str:
+    return f"goque migrate --roles makes roles that may; then GRANT goque_read TO {_quoted(role)};"
 
 
 def tables(found: Sequence[TableState], schema: str, limits: Limits) -> Iterator[Finding]:

@@ -172,7 +172,7 @@ def test_rights_that_a_role_lacks_are_found(ill: str) -> None:
         enough = found(dsn)
         connection.execute("GRANT INSERT ON ALL TABLES IN SCHEMA goque TO stranger")
         more = found(dsn)
-    assert "GRANT USAGE ON SCHEMA goque TO stranger;" in told(nothing, "rights")
+    assert "GRANT goque_read TO stranger;" in told(nothing, "rights")
     assert "may not read batch, " in told(little, "rights")
     assert "task" not in [one for one in little if one.severity is Severity.ERROR][-1].data["tables"]
     assert "the role stranger may only look, and run no worker" in told(enough, "rights")
