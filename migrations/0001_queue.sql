@@ -114,6 +114,7 @@ create table {schema}.lane (
     canceled_at    timestamptz,
     watched_until  timestamptz,
     lacking        text,
+    traceparent    text,
     created_at     timestamptz not null default now(),
     last_used_at   timestamptz not null default now()
 ) with (fillfactor = 70);
@@ -153,6 +154,7 @@ create table {schema}.task (
     reason        text,
     changed_by    text,
     slot          timestamptz,
+    traceparent   text,
     check (attempts <= max_attempts),
     check (seq is null or seq < 0 or status in ('new', 'error')),
     check (seq is null or run_at is null)

@@ -26,7 +26,9 @@ from goque.client.waiting import Waiting
 from goque.client.waker import Waker
 from goque.errors import InvalidInput, KeyMissing, MigrationNeeded, PythonMismatch, ReadOnly, WaitingInsideTask
 from goque.model.manifest import App
+from goque.model.tracing import Tracing
 from goque.notebook.panel import BOARD
+from goque.observe import tracing
 from goque.payload.codec import DEFAULT_LIMIT
 from goque.payload.envelope import Opener, Purpose, context_of
 from goque.payload.functions import python_version
@@ -162,6 +164,11 @@ class Core:
     def say_nobody_can(self, why: str) -> None:
         """Tell the user why nothing happens."""
         log.warning("waiting, but %s", why)
+
+    @property
+    def tracing(self) -> Tracing:
+        """Whoever traces in this process at this moment."""
+        return tracing.found()
 
     @property
     def log(self) -> logging.Logger:

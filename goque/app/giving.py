@@ -111,7 +111,7 @@ class Giving(Changing):
             self._check(captured, (args, kwargs), what="the call")
             function = self._core.functions.store(captured)
             single = self._core.unit.singles.prepare(function, args, kwargs, options)
-        return self._store(single, captured.name, options)
+        return self._send(single, captured.name, options)
 
     def enqueue(self, type: str, payload: Any = None, **options: Any) -> Task:
         """One task of a named type, stored when this returns. Its code need not be here, nor a key.
@@ -130,7 +130,7 @@ class Giving(Changing):
         if chosen.policy is not None:
             self._core.require_key()
         text = fitting.as_json(payload, self._core.limit)
-        return self._store(self._core.unit.singles.named(type, text, chosen), type, chosen)
+        return self._send(self._core.unit.singles.named(type, text, chosen), type, chosen)
 
     # Inside
 
@@ -147,16 +147,22 @@ class Giving(Changing):
         self._check(captured, None if first is None else (first[0], {**kwargs, **first[1]}))
         if options.dry_run:
             return items.tried(func, kwargs, options.dry_run, self._core.objects.get)
-        work = Work.of(self._core.functions.store(captured), options, kwargs)
+        function = self._core.functions.store(captured)
         unit = self._unit()
 
         def replace(batch: int, reason: str) -> Changed:
             return cancel_batch(unit, batch, unit.database.seen(reading.batch_by_id(batch))[0].total, reason)
 
-        mapped = unit.maps.store(work, items, replace)
+        with self._core.tracing.sending("map", captured.name, options.queue) as sent:
+            mapped = unit.maps.store(Work.of(function, options, kwargs, sent.traceparent), items, replace)
+            sent.batch, sent.count = mapped.batch, mapped.total if mapped.is_new else None
         [row] = unit.database.seen(reading.batch_by_id(mapped.batch))
         self._core.new_lanes(mapped.batch)
         return Batch(self._core, row, commit=unit.commit)
+
+    def _send(self, single: Single, type: str, options: Options) -> Task:
+        with self._core.tracing.sending("submit", type, options.queue, task=single.id) as sent:
+            return self._store(single._replace(traceparent=sent.traceparent), type, options)
 
     def _store(self, single: Single, type: str, options: Options) -> Task:
         unit = self._unit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from goque.app.core import Core
@@ -39,12 +40,16 @@ def lane_for_retry(
     ).updated(options)
     database.run(retry.reopen_batch(batch, owner=core.settings.owner))
     if func is None:
-        return core.functions.stored_lane(core.functions.lane_like(base, chosen, batch))
-    with refs.collected() as used:
-        used.update(base.objects)
-        stored = core.functions.store(capture(func))
-        database.run(duplicates.add_sameness(batch, stored.captured.source_key))
-        return core.functions.batch_lane(stored, chosen, batch)
+        lane = core.functions.lane_like(base, chosen, batch)
+    else:
+        with refs.collected() as used:
+            used.update(base.objects)
+            stored = core.functions.store(capture(func))
+            database.run(duplicates.add_sameness(batch, stored.captured.source_key))
+            lane = core.functions.new_lane(stored, chosen, batch)
+    with core.tracing.sending("retry", lane.type, lane.queue) as sent:
+        sent.batch = batch
+        return core.functions.stored_lane(replace(lane, traceparent=sent.traceparent))
 
 
 def check_options(options: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from goque.app.signals import on_stop
 from goque.app.spawning import Spawner
 from goque.errors import InvalidInput
 from goque.model.events import Events
+from goque.observe import tracing
 from goque.payload.keys import KeyRing
 from goque.postgres import embedded, migrations
 from goque.postgres.database import Database
@@ -63,12 +64,14 @@ def serve(
     declare(database, found, settings.owner)
     database.close()  # a worker has three connections, and this would be the fourth
     events = events or Events()
+    traces = tracing.found()
+    traces.follow(events)
     worker = Worker(
         database,
         ring,
         replace(config, owner=settings.owner, apps=found),
         duties=partial(SharedDuties, events=events, clean=config.clean),
-        spawner=Spawner,
+        spawner=partial(Spawner, tracing=traces),
         events=events,
     )
     served = Served()

@@ -8,7 +8,9 @@ from goque.client.functions import Functions
 from goque.client.singles import Singles
 from goque.client.types import Types
 from goque.client.waker import Waker
+from goque.model.events import RunEnded
 from goque.model.options import Options
+from goque.model.tracing import NoTracing, Tracing
 from goque.payload.codec import DEFAULT_LIMIT
 from goque.payload.functions import CapturedFunction, code_hash, python_version
 from goque.payload.keys import KeyRing
@@ -24,24 +26,31 @@ MOST_KEPT = 100
 class Spawner:
     """What a client does when it submits, for code that has no connection of its own."""
 
-    def __init__(self, database: Verbs, ring: KeyRing) -> None:
+    def __init__(self, database: Verbs, ring: KeyRing, tracing: Tracing | None = None) -> None:
         self._database = database
         self._ring = ring
+        self._tracing = tracing or NoTracing()
         self._types = Types(database)
         self._givers: dict[tuple[str, str | None], tuple[Functions, Singles]] = {}
 
-    def __call__(self, submissions: Iterable[Submission], parent: LaneRow) -> list[Single]:
-        """Tasks of the owner of the lane whose task asked, in its directory. Stores their functions and lanes."""
+    def __call__(self, submissions: Iterable[Submission], parent: LaneRow, run: RunEnded | None = None) -> list[Single]:
+        """Tasks of the owner of the lane whose task asked, in its directory. Stores their functions and lanes.
+
+        ``run`` is the run that asked, for traces.
+        """
         functions, singles = self._giver(parent.owner, parent.cwd)
         spawned: list[Single] = []
         for one in submissions:
             if one.function is None:
                 chosen = self._types.options(one.type, one.options)
-                spawned += [singles.named(one.type, call.decode(), chosen, one.policy) for call in one.calls]
+                made = [singles.named(one.type, call.decode(), chosen, one.policy) for call in one.calls]
             else:
                 function = functions.store(_captured(one))
                 chosen = Options().updated(one.options)
-                spawned += [singles.sealed(function, call, chosen, one.policy) for call in one.calls]
+                made = [singles.sealed(function, call, chosen, one.policy) for call in one.calls]
+            with self._tracing.sending("submit", one.type, chosen.queue, inside=run) as sent:
+                sent.count = len(made)
+            spawned += [single._replace(traceparent=sent.traceparent) for single in made] if sent.traceparent else made
         return spawned
 
     def _giver(self, owner: str, directory: str | None) -> tuple[Functions, Singles]:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from goque.client.objects import Objects
@@ -211,9 +211,9 @@ class Functions:
             )
         )
 
-    def batch_lane(self, function: StoredFunction, options: Options, batch: int) -> int:
+    def batch_lane(self, function: StoredFunction, options: Options, batch: int, traceparent: str | None = None) -> int:
         """A lane for tasks of a batch, which is stored after it. One without tasks is never looked at."""
-        return self.stored_lane(self.new_lane(function, options, batch))
+        return self.stored_lane(replace(self.new_lane(function, options, batch), traceparent=traceparent))
 
     def stored_lane(self, new: NewLane) -> int:
         """A lane that is there for everybody when this returns, whatever becomes of what is put into it.

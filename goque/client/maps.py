@@ -52,18 +52,24 @@ class Mapped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A map as it was asked for. ``sameness`` is the identity of function and shared arguments."""
+    """A map as it was asked for. ``sameness`` is the identity of function and shared arguments, ``traceparent`` names
+    the span in which it is sent.
+    """
 
     function: StoredFunction
     options: Options
     kwargs: Mapping[str, Any]
     sameness: str
+    traceparent: str | None = None
 
     @classmethod
-    def of(cls, function: StoredFunction, options: Options, kwargs: Mapping[str, Any]) -> Work:
+    def of(
+        cls, function: StoredFunction, options: Options, kwargs: Mapping[str, Any], traceparent: str | None = None
+    ) -> Work:
         """With the identity worked out."""
         key = function.captured.source_key
-        return cls(function, options, kwargs, f"{key}:{digest(dict(kwargs)).hex()}" if kwargs else key)
+        sameness = f"{key}:{digest(dict(kwargs)).hex()}" if kwargs else key
+        return cls(function, options, kwargs, sameness, traceparent)
 
 
 class Maps:
@@ -168,7 +174,7 @@ class Maps:
     def _extend(self, work: Work, existing: BatchRow, calls: list[Call]) -> Mapped | None:
         """Add items to a batch, in a lane of their own; None if it has been deleted meanwhile."""
         _, ready = self._database.one(enqueue.new_batch())
-        lane = self._functions.batch_lane(work.function, work.options, existing.id)
+        lane = self._functions.batch_lane(work.function, work.options, existing.id, work.traceparent)
         # From the total that the items were compared with: had another call added some since, the ids collide.
         total = existing.total + len(calls)
         if total > SPAN:
@@ -188,7 +194,7 @@ class Maps:
     ) -> Mapped:
         """Store a batch. The digests of a named one's items are left in ``digests``, also when it fails."""
         batch, ready = self._database.one(enqueue.new_batch())
-        lane = self._functions.batch_lane(work.function, work.options, batch)
+        lane = self._functions.batch_lane(work.function, work.options, batch, work.traceparent)
         encoder = self._encoder(work, batch, lane, ready)
         if digests is not None:
             encoder.digests = digests

@@ -38,6 +38,8 @@ class RunEnded(NamedTuple):
     args_bytes: int
     result_bytes: int
     error_type: str = ""
+    traceparent: str | None = None
+    """The span in which it was sent, where somebody traced that."""
 
 
 @dataclass(frozen=True, slots=True)

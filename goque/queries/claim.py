@@ -71,6 +71,7 @@ class Claimed(NamedTuple):
     expired: bool
     args: bytes | None
     slot: datetime | None
+    traceparent: str | None = None
 
 
 def open_lane() -> Condition:
@@ -202,6 +203,7 @@ def _claim() -> Query[Any]:
             coalesce(TASK.expires_at < now(), lit(False)).as_("expired"),
             case((inline, body), else_=null(BYTEA)).as_("args"),
             TASK.slot,
+            TASK.traceparent,
         )
         .cte("taken")
     )
@@ -235,6 +237,7 @@ def _claim() -> Query[Any]:
             taken.expired,
             taken.args,
             taken.slot,
+            taken.traceparent,
         )
         .with_(picked, taken, noted)
         .from_(taken)

@@ -160,6 +160,7 @@ class Single(NamedTuple):
     external_id: str | None = None
     metadata: Mapping[str, Any] | None = None
     payload: str | None = None
+    traceparent: str | None = None
 
 
 def single_rows(**more: Bind[Any]) -> RowFunction:
@@ -177,6 +178,7 @@ def single_rows(**more: Bind[Any]) -> RowFunction:
         expires_at=Bind("expires_ats", array(TIMESTAMPTZ, nullable=True)),
         external_id=Bind("external_ids", array(TEXT, nullable=True)),
         metadata=Bind("metadata", array(JSONB, nullable=True)),
+        traceparent=Bind("traceparents", array(TEXT, nullable=True)),
         **more,
     )
 
@@ -196,6 +198,7 @@ def insert_singles(rows: RowFunction, source: Callable[[Any], Any] = lambda sele
         rows.metadata,
         rows.args,
         rows.payload,
+        rows.traceparent,
     ).from_(rows)
     return (
         insert(TASK)
@@ -211,6 +214,7 @@ def insert_singles(rows: RowFunction, source: Callable[[Any], Any] = lambda sele
             TASK.metadata,
             TASK.args,
             TASK.payload,
+            TASK.traceparent,
         )
         .select(source(selected))
     )
@@ -241,6 +245,7 @@ def single_values(tasks: Sequence[Single]) -> dict[str, Any]:
         "expires": [task.expires for task in tasks],
         "expires_ats": [task.expires_at for task in tasks],
         "external_ids": [task.external_id for task in tasks],
+        "traceparents": [task.traceparent for task in tasks],
         "metadata": [None if task.metadata is None else dict(task.metadata) for task in tasks],
     }
 

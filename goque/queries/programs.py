@@ -102,6 +102,7 @@ class NewLane:
     cwd: str | None
     owner: str
     objects: Sequence[str] = ()
+    traceparent: str | None = None
 
     def values(self) -> dict[str, object]:
         """These as the values of a statement."""
@@ -129,6 +130,7 @@ def _lane_insert() -> Any:
         .set(LANE.keep_s, Bind("keep_s", DOUBLE, nullable=True))
         .set(LANE.cwd, Bind("cwd", TEXT, nullable=True))
         .set(LANE.owner, Bind("owner", TEXT))
+        .set(LANE.traceparent, Bind("traceparent", TEXT, nullable=True))
     )
 
 
@@ -175,6 +177,7 @@ class LaneRow(NamedTuple):
     cwd: str | None
     owner: str
     objects: list[str] = []  # noqa: RUF012 - a row is not changed
+    traceparent: str | None = None
 
 
 @template(read=LaneRow._make)
@@ -199,6 +202,7 @@ def _programs() -> Query[Any]:
             LANE.cwd,
             LANE.owner,
             LANE.objects,
+            LANE.traceparent,
         )
         .from_(wanted)
         .join(LANE, LANE.id == wanted.id)

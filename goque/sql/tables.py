@@ -102,6 +102,7 @@ class LaneTable(Table):
     canceled_at = Column(TIMESTAMPTZ, nullable=True)
     watched_until = Column(TIMESTAMPTZ, nullable=True)
     lacking = Column(TEXT, nullable=True)
+    traceparent = Column(TEXT, nullable=True)
     created_at = Column(TIMESTAMPTZ)
     last_used_at = Column(TIMESTAMPTZ)
 
@@ -161,6 +162,7 @@ class TaskTable(Table):
     reason = Column(TEXT, nullable=True)
     changed_by = Column(TEXT, nullable=True)
     slot = Column(TIMESTAMPTZ, nullable=True)
+    traceparent = Column(TEXT, nullable=True)
 
 
 class RunTable(Table):

@@ -120,7 +120,7 @@ class _Worker:
             self._ledger,
             stop_running=self._dispatcher.stop_running,
             give_way=self._dispatcher.give_way,
-            spawn=lambda held: spawner(held.submissions or (), programs[held.lane].row),
+            spawn=lambda one: spawner(one.held.submissions or (), programs[one.held.lane].row),
         )
         self._claimer = Claimer(
             connection, me, self._desk, self._roster, programs, self._ledger, wake_dispatcher=self.here.wake

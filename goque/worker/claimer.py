@@ -181,6 +181,7 @@ class Claimer(Attendant):
                 row.expired,
                 scheduled=row.slot,
                 ready_at=row.seq,
+                traceparent=row.traceparent,
             )
             for row in rows
         ]

@@ -84,7 +84,7 @@ class Completer(Attendant):
         give_way: Callable[[Sequence[int]], None],
         delayed: Callable[[], None] = lambda: None,
         shared_by_many: Callable[[], None] = lambda: None,
-        spawn: Callable[[Held], list[Single]] = lambda _held: [],
+        spawn: Callable[[Ended], list[Single]] = lambda _ended: [],
         has_spawned: Callable[[set[int]], None] = lambda _lanes: None,
         witness: Witness | None = None,
     ) -> None:
@@ -184,7 +184,7 @@ class Completer(Attendant):
                 finish.succeed(self._me.id, rows),
                 lambda ids: self._written(successes, dict.fromkeys(ids, Status.DONE), late),
             )
-            self._say_spawned(turn, [one.held for one in successes if one.held.submissions])
+            self._say_spawned(turn, [one for one in successes if one.held.submissions])
         if others:
             ends = [self._ledger.end(one) for one in others]
             if words := self._ledger.last_words(others):
@@ -204,12 +204,12 @@ class Completer(Attendant):
         if len(followers) >= duplicates.STEP:
             self._shared_by_many()
 
-    def _say_spawned(self, turn: _Turn, parents: list[Held]) -> None:
+    def _say_spawned(self, turn: _Turn, parents: list[Ended]) -> None:
         """Make the tasks that others asked for, if the outcomes of those are written by this very turn."""
-        for held in parents:
-            if held.spawned is None:
-                held.spawned = self._spawn(held)
-        spawned = [(held.id, held.run, single) for held in parents for single in held.spawned or ()]
+        for one in parents:
+            if one.held.spawned is None:
+                one.held.spawned = self._spawn(one)
+        spawned = [(one.held.id, one.held.run, single) for one in parents for single in one.held.spawned or ()]
         if spawned:
             turn.add(spawning.spawn(self._me.id, spawned), lambda rows: self._has_spawned({lane for _, lane in rows}))
             turn.add(enqueue.wake(self._channel, Word.WORK))

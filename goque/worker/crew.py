@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from goque.model.eligibility import Eligibility
-from goque.model.events import Events, TasksClaimed, WorkerStarted
+from goque.model.events import Events, RunEnded, TasksClaimed, WorkerStarted
 from goque.model.manifest import App
 from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres.database import Dedicated
@@ -40,8 +40,8 @@ from goque.worker.witness import Witness
 
 log = logging.getLogger("goque.worker")
 
-Spawn = Callable[[Sequence[Submission], LaneRow], list[Single]]
-"""Makes tasks, ready to be stored, of what a task of this lane asked for."""
+Spawn = Callable[[Sequence[Submission], LaneRow, RunEnded], list[Single]]
+"""Makes tasks, ready to be stored, of what a task of this lane asked for in this run."""
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -130,6 +130,7 @@ class Crew:
             max_memory=config.max_memory,
         )
         self.dispatcher = Dispatcher(self.me, pool, self.desk, roster, programs, ledger)
+        witness = Witness(self.events, programs)
         self.completer = Completer(
             self.writing,
             self.me,
@@ -140,9 +141,11 @@ class Crew:
             give_way=self._give_way,
             delayed=self.on_delayed,
             shared_by_many=self.on_shared_by_many,
-            spawn=lambda held: self.spawn(held.submissions or (), programs[held.lane].row),
+            spawn=lambda one: self.spawn(
+                one.held.submissions or (), programs[one.held.lane].row, witness.about_to_be_done(one)
+            ),
             has_spawned=self.has_spawned,
-            witness=Witness(self.events, programs),
+            witness=witness,
         )
         self.claimer = Claimer(
             self.asking,

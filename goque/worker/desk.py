@@ -67,6 +67,8 @@ class Held:
     ready_at: int = 0
     """When it became ready, in microseconds since 1970 on the database's clock."""
     args_bytes: int = 0
+    traceparent: str | None = None
+    """The span in which it was sent alone; those of a map have their lane's."""
     since: float = field(default_factory=time.monotonic)
     """``time.monotonic()`` at which it was claimed."""
 

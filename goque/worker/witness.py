@@ -29,6 +29,10 @@ class Witness:
             epoch = time.time() - time.monotonic()
             self._events.emit(kind([self._run(one, became[one.held.id], epoch) for one in ended]))
 
+    def about_to_be_done(self, one: Ended) -> RunEnded:
+        """A run that has returned, and whose outcome is about to be written."""
+        return self._run(one, Status.DONE, time.time() - time.monotonic())
+
     def _run(self, one: Ended, status: Status, epoch: float) -> RunEnded:
         held, came = one.held, one.outcome
         lane = self._programs.find(held.lane)
@@ -48,4 +52,5 @@ class Witness:
             held.args_bytes,
             len(came.result or b""),
             came.error_type,
+            held.traceparent or (None if lane is None else lane.row.traceparent),
         )

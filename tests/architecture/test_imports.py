@@ -9,7 +9,7 @@ import pytest
 
 from tests.architecture.sources import ROOT, runtime_imports, sources
 
-HEAVY = ("pandas", "numpy", "ipywidgets", "IPython", "psycopg", "pypika", "cloudpickle", "matplotlib")
+HEAVY = ("pandas", "numpy", "ipywidgets", "IPython", "psycopg", "pypika", "cloudpickle", "matplotlib", "opentelemetry")
 FRAMES = ("goque/history/", "goque/notebook/")
 
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -31,12 +32,12 @@ from tests.integration.conftest import SECRET
 KINDS = [kind for kind in vars(told).values() if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__")]
 
 
-def drain(dsn: str, events: Events) -> None:
+def drain(dsn: str, events: Events, spawner: Callable[..., Any] = Spawner) -> None:
     """Work in this process until nothing is left to do."""
     database = Database(dsn)
     duties = partial(SharedDuties, events=events)
     config = WorkerConfig(slots=2, drain=True)
-    Worker(database, KeyRing.from_text(SECRET), config, duties=duties, spawner=Spawner, events=events).run()
+    Worker(database, KeyRing.from_text(SECRET), config, duties=duties, spawner=spawner, events=events).run()
     database.close()
 
 
