@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from goque.app.local import ring_of
 from goque.app.reasons import unserved_lanes, worker_command
-from goque.errors import DatabaseError, DatabaseUnavailable, MigrationNeeded
+from goque.errors import DatabaseError, DatabaseUnavailable, MigrationNeeded, NotPermitted
 from goque.observe import findings
 from goque.observe.findings import LIMITS, Finding, Limits, Severity, finding
 from goque.payload.keys import KeyKind, KeyRing
@@ -45,11 +45,15 @@ def diagnose(
     database: Database, ring: KeyRing, *, limits: Limits = LIMITS, clock: Callable[[], float] = time.time
 ) -> list[Finding]:
     """What is to be found in this database, worst first. ``clock`` is this machine's."""
+    found: list[Finding] = []
     try:
-        found = list(_findings(database, ring, limits, clock))
+        for one in _findings(database, ring, limits, clock):
+            found.append(one)  # one by one: what was found before something fails is told all the same
     except DatabaseUnavailable as error:
         remedy = "see whether the server runs, and whether address, firewall and password are right"
-        found = [finding(Severity.ERROR, "connection", str(error), remedy)]
+        found.append(finding(Severity.ERROR, "connection", str(error), remedy))
+    except NotPermitted as error:
+        found.append(finding(Severity.ERROR, "rights", str(error)))
     return sorted(found, key=lambda one: _WORST_FIRST.index(one.severity))
 
 

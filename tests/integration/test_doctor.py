@@ -172,6 +172,9 @@ def test_rights_that_a_role_lacks_are_found(ill: str) -> None:
         enough = found(dsn)
         connection.execute("GRANT INSERT ON ALL TABLES IN SCHEMA goque TO stranger")
         more = found(dsn)
+        connection.execute("REVOKE SELECT ON goque.lane FROM stranger")
+        connection.execute("GRANT SELECT (id) ON goque.lane TO stranger")
+        part = found(dsn)
     assert "GRANT goque_read TO stranger;" in told(nothing, "rights")
     assert "may not read batch, " in told(little, "rights")
     assert "task" not in [one for one in little if one.severity is Severity.ERROR][-1].data["tables"]
@@ -179,6 +182,8 @@ def test_rights_that_a_role_lacks_are_found(ill: str) -> None:
     assert "GRANT pg_read_all_stats TO stranger;" in told(enough, "rights")
     assert "may look and submit, and run no worker" in told(more, "rights")
     assert "size" in {one.about for one in enough}
+    assert (Severity.ERROR, "rights") in {(one.severity, one.about) for one in part}
+    assert "size" in {one.about for one in part}
 
 
 def test_the_command_tells_of_a_schema_or_a_server_that_is_not_there(
