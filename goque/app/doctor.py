@@ -52,8 +52,8 @@ def diagnose(
     except DatabaseUnavailable as error:
         remedy = "see whether the server runs, and whether address, firewall and password are right"
         found.append(finding(Severity.ERROR, "connection", str(error), remedy))
-    except NotPermitted as error:
-        found.append(finding(Severity.ERROR, "rights", str(error)))
+    except DatabaseError as error:  # whose message has the remedy
+        found.append(finding(Severity.ERROR, "rights" if isinstance(error, NotPermitted) else "connection", str(error)))
     return sorted(found, key=lambda one: _WORST_FIRST.index(one.severity))
 
 

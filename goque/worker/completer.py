@@ -295,7 +295,8 @@ class Completer(Attendant):
             max_rss=one.outcome.max_rss,
         )
         if one.outcome.error_type == failed.error_type:
-            log.error("task %s cannot be ended: %s", one.held.id, refused)
+            context = {"task": one.held.id, "run": one.held.run}
+            log.error("task %s cannot be ended: %s", one.held.id, refused, extra=context)
         else:
             self._desk.unwritten([Ended(one.held, failed, one.at)], [], [])
 

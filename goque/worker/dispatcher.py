@@ -224,7 +224,12 @@ class Dispatcher(Service):
 
     def _cannot_load(self, held: Held, module: str) -> None:
         """A module is missing here: the worker's fault, which charges nothing."""
-        log.warning("lane %s needs the module %r, which this worker lacks; leaving it to others", held.lane, module)
+        log.warning(
+            "lane %s needs the module %r, which this worker lacks; leaving it to others",
+            held.lane,
+            module,
+            extra={"task": held.id, "run": held.run, "type": self._programs[held.lane].row.type},
+        )
         self._ledger.lacks(held.lane, module)
         self._roster.drop(held.lane)
         self._desk.unstarted([held])

@@ -203,6 +203,10 @@ def test_the_command_tells_of_a_schema_or_a_server_that_is_not_there(
     assert "newer than this version of goque" in out
     assert "very secret" not in out
 
+    monkeypatch.setenv("GOQUE_DSN", make_conninfo(dsn, dbname="no_such_database"))
+    assert run(["doctor"]) == 1
+    assert "createdb no_such_database" in capsys.readouterr().out
+
     monkeypatch.setenv("GOQUE_DSN", "postgresql://nobody:very%20secret@/x?host=/nonexistent")
     assert run(["doctor"]) == 1
     out = capsys.readouterr().out
