@@ -327,12 +327,19 @@ class Batch:
         return Task(self._core, id, commit=self._commit)
 
     def _shown(self) -> BatchShown:
-        return BatchShown(self._core, self, self._title(), self._spans, whole=self._part is None)
+        return BatchShown(self._core, self, self._title() + self._reused(), self._spans, whole=self._part is None)
 
     def _title(self) -> str:
         part = "" if self._part is None else f"{self.total:,} of "
         name = f" {self.name!r}" if self.name else ""
         return f"batch {self.id}{name}: {part}{self._row.total:,} x {self._row.type}"
+
+    def _reused(self) -> str:
+        """How many tasks took the outcome of another one, and how many are left to run themselves."""
+        if self._part is not None or not self._spans:
+            return ""
+        reused = self._core.database.one(reading.sharing(*self._spans[0]))
+        return f", {reused:,} reused, {self.total - reused:,} new" if reused else ""
 
     @property
     def _spans(self) -> list[Span]:

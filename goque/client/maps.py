@@ -22,12 +22,13 @@ from goque.client.rows import COLUMNS, Encoder, Shared, Spool, framed
 from goque.client.waker import Waker
 from goque.errors import BatchMismatch, DatabaseError, DuplicateTask, InvalidInput
 from goque.model.durations import seconds
-from goque.model.identity import SPAN, task_id
+from goque.model.identity import CACHED, SPAN, task_id
 from goque.model.options import Options
 from goque.model.wording import number_of
 from goque.payload import codec, refs
 from goque.payload.digests import digest
 from goque.payload.envelope import Purpose, Sealer, context_of
+from goque.payload.functions import python_version
 from goque.payload.keys import KeyRing
 from goque.postgres.verbs import Transaction, Verbs
 from goque.queries import duplicates, enqueue, objects, reading
@@ -70,6 +71,13 @@ class Work:
         key = function.captured.source_key
         sameness = f"{key}:{digest(dict(kwargs)).hex()}" if kwargs else key
         return cls(function, options, kwargs, sameness, traceparent)
+
+    @property
+    def scope(self) -> str:
+        """Within what external ids are unique: the type, or for cached calls function, arguments and Python."""
+        if self.options.cache:
+            return f"{CACHED}{python_version()} {self.sameness}"
+        return self.function.captured.name
 
 
 class Maps:
@@ -257,25 +265,24 @@ class Maps:
         for start in range(0, len(encoder.digests), DIGEST * DIGESTS_PER_ROW):
             piece = bytes(encoder.digests[start : start + DIGEST * DIGESTS_PER_ROW])
             transaction.run(duplicates.item_digests(shared.batch, encoder.first + start // DIGEST, piece))
-        if work.options.external_id is not None:
+        if encoder.external_id is not None:
             self._take_external_ids(transaction, work, encoder)
         transaction.run(self._waker.statement(Word.DUE if waits else Word.WORK))
 
     def _take_external_ids(self, transaction: Transaction, work: Work, encoder: Encoder) -> None:
         first = task_id(encoder.shared.batch, encoder.first)
         last = first + encoder.total - 1
-        type_name = work.function.captured.name
         # Tasks are locked before external ids are taken, as by those who retry. Who has one later is too young to go.
-        for held in duplicates.hold(type_name, first, last):
+        for held in duplicates.hold(work.scope, first, last):
             transaction.run(held)
-        holding = transaction.run(duplicates.take_external_ids(type_name, first, last))
+        holding = transaction.run(duplicates.take_external_ids(work.scope, first, last))
         followers: list[tuple[int, int]] = []
         # Again when a task has ended, or was removed, after its id was found taken and before it could be followed.
         while holding + len(followers) < encoder.total:
-            followers += transaction.all(duplicates.follow(type_name, first, last))
+            followers += transaction.all(duplicates.follow(work.scope, first, last))
             if holding + len(followers) < encoder.total:
-                transaction.run(duplicates.forget_holders(type_name, first, last))
-                holding += transaction.run(duplicates.take_external_ids(type_name, first, last))
+                transaction.run(duplicates.forget_holders(work.scope, first, last))
+                holding += transaction.run(duplicates.take_external_ids(work.scope, first, last))
         if followers and work.options.on_duplicate == "error":
             task, other = followers[0]
             known = transaction.one(reading.task(task)).external_id or ""
@@ -289,7 +296,6 @@ class Maps:
 
     def _share(self, batch: int, start: int, end: int) -> None:
         """Items that share another task's outcome: that task may have ended before our commit."""
-        # Followers are few; the statement finds the edges of those inputs that are final.
         inputs = sorted(set(self._database.all(reading.followed_by(task_id(batch, start), task_id(batch, end)))))
         for at in range(0, len(inputs), duplicates.STEP):
             self._database.drain(duplicates.share(inputs[at : at + duplicates.STEP]), duplicates.STEP)
@@ -308,6 +314,7 @@ class Maps:
             expires_at = ready + int(seconds(options.expires) * 1_000_000)
         limit = self._limit
         named = namer(options.external_id) if callable(options.external_id) else None
+        by_id = _cached if options.cache else None if named is None else (lambda call: named(call[0], call[1]))
         if isinstance(options.external_id, str):
             raise InvalidInput("external_id of a map is a callable of the item: each task needs an id of its own")
         return Encoder(
@@ -324,7 +331,7 @@ class Maps:
             seal=self._arguments.seal,
             first=first,
             digest=_digest if options.name is not None else None,
-            external_id=None if named is None else (lambda call: named(call[0], call[1])),
+            external_id=by_id,
         )
 
     def _sealed_kwargs(self, batch: int, kwargs: Mapping[str, Any]) -> bytes | None:
@@ -336,6 +343,10 @@ class Maps:
 def _digest(call: Call) -> bytes:
     args, kwargs = call
     return digest((args, kwargs) if kwargs else args)
+
+
+def _cached(call: Call) -> str:
+    return CACHED + _digest(call).hex()
 
 
 def _kept(calls: Iterable[Call], held: list[Call]) -> Iterator[Call]:

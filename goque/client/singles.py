@@ -29,7 +29,7 @@ BLOCK = 1_000
 """Tasks of a pipeline that are stored in one statement."""
 
 
-MAP_ONLY = ("name", "on_change", "dry_run")
+MAP_ONLY = ("name", "cache", "on_change", "dry_run")
 """Options that mean nothing for a single task."""
 
 

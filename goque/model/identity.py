@@ -28,3 +28,7 @@ def batch_of(task: int) -> int | None:
 def position_of(task: int) -> int | None:
     """The position of a task in its batch, None for a task submitted by itself."""
     return task % SPAN if task >= FIRST_BATCH_TASK else None
+
+
+CACHED = "goque cache "
+"""External ids that begin so are digests of cached calls."""

@@ -50,6 +50,8 @@ class Options:
     """Never retry these exceptions."""
     external_id: str | Callable[..., str] | None = None
     """Unique per task type among tasks that are live or done; for a map a callable of the item."""
+    cache: bool = False
+    """For a map: take results that the same function gave for the same item, whichever map it was in."""
     name: str | None = None
     """Makes a map idempotent: the same name finds the same batch."""
     metadata: Mapping[str, Any] | None = None
@@ -144,6 +146,12 @@ class Options:
             word("external_id", self.external_id)
         elif self.external_id is not None and not callable(self.external_id):
             raise InvalidInput(f"external_id must be text or a callable of the item, not {self.external_id!r}")
+        if not isinstance(self.cache, bool):
+            raise InvalidInput(f"cache is True or False, not {self.cache!r}")
+        if self.cache and self.external_id is not None:
+            raise InvalidInput(
+                "give cache= or external_id=, not both: each says by itself what counts as the same task"
+            )
         if self.metadata is not None:
             document("metadata", self.metadata)
         if isinstance(self.tags, str):

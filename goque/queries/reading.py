@@ -130,6 +130,19 @@ def counts_of(ids: Sequence[int]) -> Statement[tuple[Status, int]]:
 
 
 @template(read=scalar)
+def _sharing() -> Query[Any]:
+    from goque.sql import count
+
+    in_range = (TASK.id >= Bind("first", BIGINT)) & (TASK.id <= Bind("last", BIGINT))
+    return select(count().as_("n")).from_(TASK).where(in_range, TASK.same_as.is_not_null())
+
+
+def sharing(first: int, last: int) -> Statement[int]:
+    """How many tasks of a range share the outcome of another one."""
+    return _sharing.bind(first=first, last=last)
+
+
+@template(read=scalar)
 def _followed_by() -> Query[Any]:
     return (
         select(DEPENDENCY.input_id)

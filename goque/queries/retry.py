@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from goque.model.identity import CACHED
 from goque.model.states import RunOutcome, Status
 from goque.queries.cancel import STEP, whoever
 from goque.queries.looking import Spans, span, span_values
@@ -22,7 +23,9 @@ from goque.sql import (
     array,
     case,
     coalesce,
+    delete,
     exists,
+    function,
     greatest,
     insert,
     lit,
@@ -99,7 +102,17 @@ def _retry() -> Query[Any]:
     held = (found.before == lit(Status.ERROR)) & coalesce(found.seq < lit(0), lit(False))
     is_there = exists(select(home.id).from_(home).where(home.id == found.lane_id))
     free = ~stopping & ~held & found.same_as.is_null() & is_there
-    lost_id = found.external_id.is_not_null() & found.before.in_([lit(Status.ATTEMPTS_LEFT), lit(Status.CANCELED)])
+    cached = coalesce(function("starts_with", BOOLEAN, found.external_id, CACHED, nullable=True), lit(False))
+    has_no_id = found.external_id.is_null() | cached
+    lost_id = ~has_no_id & found.before.in_([lit(Status.ATTEMPTS_LEFT), lit(Status.CANCELED)])
+    # What it gives this time may be of another function, so nobody is to take it for that of its first one.
+    forgotten = (
+        delete(EXTERNAL_ID)
+        .using(found)
+        .where(EXTERNAL_ID.task_id == found.id, free, cached)
+        .returning(EXTERNAL_ID.task_id)
+        .cte("forgotten")
+    )
     regained = (
         insert(EXTERNAL_ID)
         .columns(EXTERNAL_ID.type, EXTERNAL_ID.external_id, EXTERNAL_ID.task_id)
@@ -203,7 +216,7 @@ def _retry() -> Query[Any]:
     )
     return (
         select(found.id, found.before, why.as_("skipped"))
-        .with_(found, home, regained, kept, again, gone, come)
+        .with_(found, home, forgotten, regained, kept, again, gone, come)
         .from_(found)
     )
 

@@ -10,12 +10,18 @@ FOR UPDATE) "row"),
 FROM "goque"."lane"
 WHERE "lane"."id" IN (SELECT "found"."lane_id"
 FROM "found") FOR KEY SHARE),
+"forgotten" AS (DELETE
+FROM "goque"."external_id" USING "found"
+WHERE "external_id"."task_id"="found"."id" AND NOT ("found"."before"='canceled' AND COALESCE("found"."seq"<0,FALSE)) AND NOT ("found"."before"='error' AND COALESCE("found"."seq"<0,FALSE)) AND "found"."same_as" IS NULL AND EXISTS (SELECT "home"."id"
+FROM "home"
+WHERE "home"."id"="found"."lane_id") AND COALESCE(STARTS_WITH("found"."external_id",%(p1)s::text),FALSE)
+RETURNING "external_id"."task_id"),
 "regained" AS (INSERT INTO "goque"."external_id" ("type","external_id","task_id") SELECT "lane"."type","found"."external_id" "external_id","found"."id"
 FROM "found"
 JOIN "goque"."lane" ON "lane"."id"="found"."lane_id"
 WHERE NOT ("found"."before"='canceled' AND COALESCE("found"."seq"<0,FALSE)) AND NOT ("found"."before"='error' AND COALESCE("found"."seq"<0,FALSE)) AND "found"."same_as" IS NULL AND EXISTS (SELECT "home"."id"
 FROM "home"
-WHERE "home"."id"="found"."lane_id") AND "found"."external_id" IS NOT NULL AND "found"."before" IN ('attempts_left','canceled')
+WHERE "home"."id"="found"."lane_id") AND NOT ("found"."external_id" IS NULL OR COALESCE(STARTS_WITH("found"."external_id",%(p1)s::text),FALSE)) AND "found"."before" IN ('attempts_left','canceled')
 ORDER BY "found"."external_id","lane"."type"
 ON CONFLICT ("type", "external_id") DO NOTHING
 RETURNING "external_id"."task_id"),
@@ -27,11 +33,11 @@ WHERE "home"."id"="found"."lane_id")
 ON CONFLICT ("task_id", "run") DO NOTHING
 RETURNING "run"."task_id"),
 "again" AS (UPDATE "goque"."task" SET "status"=CASE WHEN "found"."before"='error' THEN 'error' ELSE 'new' END,"seq"=(EXTRACT(EPOCH
-FROM CLOCK_TIMESTAMP())::double precision*1000000)::bigint,"run_at"=NULL::timestamptz,"attempts"=CASE WHEN %(reset)s::boolean THEN 0 ELSE "task"."attempts"+0 END::smallint,"max_attempts"=GREATEST(COALESCE(%(max_attempts)s::smallint,"task"."max_attempts"),CASE WHEN %(reset)s::boolean THEN 0 ELSE "task"."attempts"+0 END+1)::smallint,"losses"=0,"handbacks"=0,"lane_id"=COALESCE(%(lane)s::bigint,"task"."lane_id"),"worker_id"=NULL::bigint,"started_at"=NULL::timestamptz,"finished_at"=NULL::timestamptz,"result"=NULL::bytea,"reason"=NULL::text,"changed_by"=SESSION_USER::text || %(p1)s::text || %(owner)s::text,"progress"=NULL::jsonb,"cpu_s"=NULL::double precision,"max_rss_mb"=NULL::double precision,"log"=NULL::text,"expires_at"=NULL::timestamptz,"checkpoint"=CASE WHEN %(reset)s::boolean THEN NULL::bytea ELSE "task"."checkpoint" END
+FROM CLOCK_TIMESTAMP())::double precision*1000000)::bigint,"run_at"=NULL::timestamptz,"attempts"=CASE WHEN %(reset)s::boolean THEN 0 ELSE "task"."attempts"+0 END::smallint,"max_attempts"=GREATEST(COALESCE(%(max_attempts)s::smallint,"task"."max_attempts"),CASE WHEN %(reset)s::boolean THEN 0 ELSE "task"."attempts"+0 END+1)::smallint,"losses"=0,"handbacks"=0,"lane_id"=COALESCE(%(lane)s::bigint,"task"."lane_id"),"worker_id"=NULL::bigint,"started_at"=NULL::timestamptz,"finished_at"=NULL::timestamptz,"result"=NULL::bytea,"reason"=NULL::text,"changed_by"=SESSION_USER::text || %(p2)s::text || %(owner)s::text,"progress"=NULL::jsonb,"cpu_s"=NULL::double precision,"max_rss_mb"=NULL::double precision,"log"=NULL::text,"expires_at"=NULL::timestamptz,"checkpoint"=CASE WHEN %(reset)s::boolean THEN NULL::bytea ELSE "task"."checkpoint" END
 FROM "found"
 WHERE "task"."id"="found"."id" AND NOT ("found"."before"='canceled' AND COALESCE("found"."seq"<0,FALSE)) AND NOT ("found"."before"='error' AND COALESCE("found"."seq"<0,FALSE)) AND "found"."same_as" IS NULL AND EXISTS (SELECT "home"."id"
 FROM "home"
-WHERE "home"."id"="found"."lane_id") AND (NOT ("found"."external_id" IS NOT NULL AND "found"."before" IN ('attempts_left','canceled')) OR EXISTS (SELECT "regained"."task_id"
+WHERE "home"."id"="found"."lane_id") AND (NOT (NOT ("found"."external_id" IS NULL OR COALESCE(STARTS_WITH("found"."external_id",%(p1)s::text),FALSE)) AND "found"."before" IN ('attempts_left','canceled')) OR EXISTS (SELECT "regained"."task_id"
 FROM "regained"
 WHERE "regained"."task_id"="found"."id"))
 RETURNING "task"."id","found"."lane_id" "old_lane","task"."lane_id","found"."before","task"."status" "after"),
@@ -45,7 +51,7 @@ GROUP BY 1
 RETURNING "tally"."lane_id")
 SELECT "found"."id","found"."before",CASE WHEN "found"."before"='canceled' AND COALESCE("found"."seq"<0,FALSE) THEN %(stopping)s::text WHEN "found"."same_as" IS NOT NULL THEN %(follower)s::text WHEN "found"."before"='error' AND COALESCE("found"."seq"<0,FALSE) THEN %(stopping)s::text WHEN NOT EXISTS (SELECT "home"."id"
 FROM "home"
-WHERE "home"."id"="found"."lane_id") THEN %(gone)s::text WHEN NOT (NOT ("found"."external_id" IS NOT NULL AND "found"."before" IN ('attempts_left','canceled')) OR EXISTS (SELECT "regained"."task_id"
+WHERE "home"."id"="found"."lane_id") THEN %(gone)s::text WHEN NOT (NOT (NOT ("found"."external_id" IS NULL OR COALESCE(STARTS_WITH("found"."external_id",%(p1)s::text),FALSE)) AND "found"."before" IN ('attempts_left','canceled')) OR EXISTS (SELECT "regained"."task_id"
 FROM "regained"
 WHERE "regained"."task_id"="found"."id")) THEN %(duplicate)s::text ELSE NULL::text END "skipped"
 FROM "found"
