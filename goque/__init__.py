@@ -191,5 +191,12 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext goque``: ``%goque status``, and ``%%goque`` for a cell as a task (docs/magics.md)."""
+    from goque.app.magics import load
+
+    load(shell)
+
+
 def __dir__() -> list[str]:
     return __all__

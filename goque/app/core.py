@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goque.app import apps
 from goque.app.local import LocalWorkers, ring_of
@@ -40,6 +40,9 @@ from goque.queries.settings import note, setting
 from goque.settings import Settings, usable_cores
 from goque.worker.task.registry import Registry
 
+if TYPE_CHECKING:
+    from goque.notebook.dashboard import Dashboard
+
 log = logging.getLogger("goque")
 
 CONNECTIONS = 4
@@ -65,6 +68,8 @@ class Core:
     read_only: bool
     limit: int = DEFAULT_LIMIT
     _lanes: dict[int, tuple[float, tuple[int, ...]]] = field(default_factory=dict)
+    dashboard: Dashboard | None = None
+    """The page that keeps itself new, once somebody asked for it."""
     _may_submit: bool = False
 
     @property
@@ -178,6 +183,8 @@ class Core:
     def close(self) -> None:
         """Say what is still to be said, end the local workers, and close the connections."""
         BOARD.forget(lambda key: key[0] == id(self))
+        if self.dashboard is not None:
+            self.dashboard.close()
         self.waker.flush()
         self.local.stop()
         self.waiting.close()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from goque.app.core import Core
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from goque.notebook.dashboard import Dashboard, Source
     from goque.observe.findings import Finding
 
 
@@ -67,6 +68,24 @@ class Looking:
         from goque.history import frames
 
         return frames.schedules(self._core.database)
+
+    def dashboard(self, *, every: float = 2.0) -> Dashboard:
+        """The queue on one page: a live one with buttons in a notebook, and HTML where there are no widgets.
+
+        A queue has one, however often it is asked for; every copy shows the same.
+
+        Args:
+            every: seconds between two looks; ``refresh`` takes one at once.
+        """
+        from goque.history import frames
+        from goque.notebook.dashboard import Dashboard
+
+        core = self._core
+        if core.dashboard is None:
+            source = cast("Source", self)
+            core.dashboard = Dashboard(source, lambda limit: frames.running(core.database, limit), repr(self)[1:-1])
+        core.dashboard.every(every)
+        return core.dashboard
 
     def select(self, *columns: Any) -> Any:
         """A query of your own over ``goque.sql`` tables: ``q.select(tasks.type, count()).group_by(...).to_frame()``."""

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goque.cli.connecting import add_place, say, settings_of
-from goque.cli.tables import Column, records, table
+from goque.cli.tables import Column, table
 from goque.errors import GoqueError, InvalidInput
+from goque.history.records import records
 from goque.model.durations import in_words
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from goque.cli.tables import (
     count,
     for_machines,
     length,
-    records,
     since,
     table,
     tally,
     write_frame,
 )
 from goque.errors import HistoryTruncated, InvalidInput
+from goque.history.records import records
 from goque.model.durations import seconds
 from goque.model.states import RunOutcome, Status
 

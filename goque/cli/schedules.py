@@ -8,7 +8,8 @@ from datetime import datetime
 
 from goque.cli.commands import UsageError
 from goque.cli.connecting import add_place, opened, say
-from goque.cli.tables import Column, Row, add_forms, for_machines, length, records, since, table, write_frame
+from goque.cli.tables import Column, Row, add_forms, for_machines, length, since, table, write_frame
+from goque.history.records import records
 
 _CHANGES = {"pause": "paused", "resume": "resumed", "forget": "forgotten"}
 

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 
 from goque.cli.connecting import add_place, opened, say, settings_of
-from goque.cli.tables import Column, Row, count, length, records, since, table, tally
+from goque.cli.tables import Column, Row, count, length, since, table, tally
 from goque.errors import MigrationNeeded
+from goque.history.records import records
 from goque.model.states import Status
 from goque.settings import Settings
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from goque.errors import InvalidInput
+from goque.history.records import records
 from goque.model.durations import in_words
 
 if TYPE_CHECKING:
@@ -63,12 +64,6 @@ def write_frame(frame: DataFrame, arguments: argparse.Namespace) -> None:
             raise InvalidInput("--parquet needs pyarrow: pip install pyarrow, or use --csv") from None
         except OSError as error:
             raise InvalidInput(f"{arguments.parquet} cannot be written: {error.strerror or error}") from None
-
-
-def records(frame: DataFrame) -> list[dict[str, Any]]:
-    """The rows as mappings, None where a value is missing."""
-    found = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in found]
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], *, width: int | None = None) -> str:

@@ -13,6 +13,7 @@ from goque.model.states import FAILED
 from goque.postgres.verbs import Verbs
 from goque.queries import chronicle, listing, looking
 from goque.queries.filters import NAMES, Filters, filters_of
+from goque.queries.running import running as running_now
 from goque.sql import Query, select, statement_of
 from goque.sql import schedules as schedules_view
 from goque.sql.columns import columns_of
@@ -103,6 +104,11 @@ def schedules(database: Verbs) -> DataFrame:
     """One row per schedule that is declared, by name."""
     columns = columns_of(schedules_view)
     return _fetch(database, select(*columns).from_(schedules_view).order_by(columns[0]), "schedules", few=True)
+
+
+def running(database: Verbs, limit: int) -> DataFrame:
+    """The tasks that run now, the longest first."""
+    return _fetch(database, running_now(limit), "running", few=True)
 
 
 def errors(database: Verbs, *, spans: Spans) -> DataFrame:

@@ -13,7 +13,7 @@ import pytest
 
 from goque.history import frames
 from goque.postgres.database import Database
-from goque.queries import chronicle, listing, looking
+from goque.queries import chronicle, listing, looking, running
 from goque.queries.filters import filters_of
 from goque.sql.statement import Statement, statement_of
 
@@ -34,6 +34,9 @@ LOAD = [
     f"CASE WHEN n %% 10 = 0 THEN 'order ' || n END FROM generate_series(1, {TASKS_EACH}) n",
     "INSERT INTO goque.run (task_id, run, attempt, status, outcome) "
     "SELECT id, 0, 1, 'error', 'error' FROM goque.task WHERE id %% 100 = 0",
+    "INSERT INTO goque.worker (id, host, pid, python, prefix, version, owner, pool, slots) OVERRIDING SYSTEM VALUE "
+    "VALUES (1, 'here', 1, '3.11', '/', '0', 'ada', 'process', 8)",
+    "INSERT INTO goque.claim (worker_id, number, task_ids) VALUES (1, 1, array[3, 5, 1000000000009])",
 ]
 
 
@@ -59,9 +62,10 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(inner)
 
 
-def rows_read(database: Database, query: Any, spans: looking.Spans) -> int:
+def rows_read(database: Database, query: Any, spans: looking.Spans | None) -> int:
     """Rows that all scans of tasks and runs read, those that they threw away included."""
-    statement = statement_of(query, name="explained", values=looking.span_values(spans))
+    values = {} if spans is None else looking.span_values(spans)
+    statement = statement_of(query, name="explained", values=values)
     explain = Statement(
         f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}", statement.values, lambda row: row[0], "explain"
     )
@@ -105,6 +109,7 @@ def test_a_look_reads_about_as_many_rows_as_it_shows(large: Database) -> None:
     read["tasks"] = rows_read(large, listing.task_rows(filters), looking.EVERYTHING), 10_000
     filters = filters_of({"limit": 1000, "order_by": "id", "after": 9}, what="tasks", without=(), columns=listing.TASKS)
     read["a page of tasks"] = rows_read(large, listing.task_rows(filters), looking.EVERYTHING), 10_000
+    read["running"] = rows_read(large, running.running(10), None), 1_000
     assert {name: rows for name, rows in read.items() if rows[0] > rows[1]} == {}
     assert all(rows > 0 for rows, _ in read.values())
 

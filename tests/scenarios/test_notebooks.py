@@ -16,8 +16,15 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 SHOWN = {
     "quickstart": ("FileNotFoundError", "Path(path).read_bytes()", "1 changed"),
-    "pipeline": ("100 done, 5 attempts_left", "airports.loc[destination]", "5 changed", "'done': 105", "Tulsa Intl"),
+    "pipeline": ("KeyError", "airports.loc[destination]", "5 changed", "'done': 105", "Tulsa Intl"),
     "coming-from": ("4 done",),
+    "operating": (
+        "no digits in",
+        "20 tasks unfinished",
+        "<table><caption>queues",
+        "8 changed",
+        "'done': 200",
+    ),
 }
 """What their output must have, lines of the notebook in tracebacks included."""
 

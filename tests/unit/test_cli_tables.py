@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from goque.cli.tables import Column, length, records, since, table, tally, write_frame
+from goque.cli.tables import Column, length, since, table, tally, write_frame
 from goque.errors import InvalidInput
+from goque.history.records import records
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
