@@ -332,7 +332,7 @@ class Batch:
     def _title(self) -> str:
         part = "" if self._part is None else f"{self.total:,} of "
         name = f" {self.name!r}" if self.name else ""
-        return f"batch {self.id}{name}: {part}{self._row.total:,} x {self._row.type}"
+        return f"batch {self.id}{name}: {part}{self._row.total:,} x {self._row.type.removeprefix('__main__.')}"
 
     def _reused(self) -> str:
         """How many tasks took the outcome of another one, and how many are left to run themselves."""

@@ -74,7 +74,11 @@ def unserved(needs: LaneNeeds, workers: Sequence[LivingWorker]) -> str | None:
 def nobody_can(core: Core, lane: int) -> str | None:
     """Why no living worker can run the tasks of a lane, with what helps; None when one can."""
     needs = core.database.first(eligibility.lane(lane))
-    return None if needs is None else unserved(needs, _workers(core))
+    if needs is None:
+        return None
+    workers = _workers(core)
+    # A local worker that is only starting is no reason to start another one.
+    return None if not workers and core.local.pids() else unserved(needs, workers)
 
 
 def stuck(core: Core, lanes: Sequence[int]) -> str | None:

@@ -15,8 +15,13 @@ from goque.notebook.text import pace, place
 from goque.notebook.view import SYMBOLS, Failures, Running, View
 
 _QUIET = "color: var(--jp-ui-font-color2, GrayText)"
-_FRAME = "font-family: var(--jp-ui-font-family, sans-serif); max-width: 52em; line-height: 1.5"
-_CELL = "text-align: left; padding: 0 1.2em 0 0; font-variant-numeric: tabular-nums; white-space: nowrap"
+_FRAME = (
+    "font-family: var(--jp-ui-font-family, sans-serif); font-size: var(--jp-ui-font-size1, 13px); "
+    "max-width: 52em; line-height: 1.5"
+)
+_CELL = "text-align: left; padding: 0 1.4em 0 0; font-variant-numeric: tabular-nums; white-space: nowrap"
+# Front ends set tables to the right, and stripe their rows.
+_TABLE = '<table style="margin: 0.3em 0; border-collapse: collapse; font-size: inherit">'
 _CODE = (
     "margin: 0.2em 0 0.6em; padding: 0.5em 0.8em; max-height: 24em; overflow: auto; white-space: pre; "
     "font-size: 90%; border-left: 3px solid var(--jp-border-color1, #bdbdbd); "
@@ -37,7 +42,8 @@ def status(view: View) -> str:
         'style="width: 100%; height: 1.1em; accent-color: var(--jp-brand-color1, #1976d2)">'
         f"{view.percent}%</progress>"
     )
-    note = f'<p style="margin: 0.4em 0"><strong>{escape(view.note)}</strong></p>' if view.note else ""
+    style = _QUIET if view.complete else "font-weight: bold"
+    note = f'<p style="margin: 0.4em 0; {style}">{escape(view.note)}</p>' if view.note else ""
     return (
         f'<section class="goque-batch" style="{_FRAME}">{_heading(view)}{bar}<br>{label}'
         f"{_counts(view)}{_workers(view)}{_running(view)}{note}</section>"
@@ -74,9 +80,11 @@ def _facts(view: View) -> list[str]:
 def _counts(view: View) -> str:
     if not view.present:
         return "<p>no tasks</p>"
-    head = "".join(_cell("th", f"{SYMBOLS[status]} {escape(str(status))}", 'scope="col"') for status, _ in view.present)
-    body = "".join(_cell("td", f"{number:,}") for _, number in view.present)
-    return f"{_table('tasks by status')}<tr>{head}</tr><tr>{body}</tr></table>"
+    head = "".join(
+        _cell("th", f"{SYMBOLS[status]} {status}", f"font-weight: normal; {_QUIET}") for status, _ in view.present
+    )
+    body = "".join(_cell("td", f"{number:,}", "font-weight: bold; font-size: 120%") for _, number in view.present)
+    return f"{_TABLE}{_row(head)}{_row(body)}</table>"
 
 
 def _workers(view: View) -> str:
@@ -90,13 +98,13 @@ def _workers(view: View) -> str:
 def _running(view: View) -> str:
     if not view.running:
         return ""
-    rows = "".join(map(_running_row, view.running))
-    return f"{_table('running longest')}{rows}</table>"
+    caption = f'<caption style="text-align: left; padding: 0; {_QUIET}">running longest</caption>'
+    return f"{_TABLE}{caption}{''.join(map(_running_row, view.running))}</table>"
 
 
 def _running_row(task: Running) -> str:
     cells = (_cell("td", place(task.position)), _cell("td", in_words(task.seconds)), _cell("td", escape(task.said)))
-    return f"<tr>{''.join(cells)}</tr>"
+    return _row("".join(cells))
 
 
 def _group(group: Failures) -> str:
@@ -109,13 +117,9 @@ def _group(group: Failures) -> str:
     )
 
 
-def _table(caption: str) -> str:
-    # Front ends push tables around: to the right, with stripes.
-    return (
-        '<table style="margin: 0.3em 0; border-collapse: collapse; font-size: inherit">'
-        f'<caption style="text-align: left; padding: 0; {_QUIET}">{caption}</caption>'
-    )
+def _row(cells: str) -> str:
+    return f'<tr style="background: none">{cells}</tr>'
 
 
-def _cell(kind: str, content: str, more: str = "") -> str:
-    return f'<{kind} {more} style="{_CELL}">{content}</{kind}>'
+def _cell(kind: str, content: str, style: str = "") -> str:
+    return f'<{kind} style="{_CELL}; {style}">{content}</{kind}>'

@@ -67,13 +67,13 @@ class Output:
         """One more copy, in the cell that runs now."""
         self._handle.display(self._bundle, raw=True)
 
-    def say(self, markup: str, plain: str, *, live: bool, now: float) -> None:
-        """Say this everywhere. Where a widget says it already, the rest is only for keeping, and can wait a little."""
+    def say(self, markup: str, plain: str, *, live: bool, now: float, keep: float = 0.0) -> None:
+        """Say this everywhere. Where a widget says it already, the rest is for keeping, every ``keep`` seconds."""
         bundle: dict[str, Any] = {"text/html": markup, "text/plain": plain}
         if live and self._widget is not None:
             bundle[WIDGET] = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
         before = self._bundle
-        if bundle == before or (WIDGET in bundle and WIDGET in before and now - self._sent_at < KEEP_S):
+        if bundle == before or (WIDGET in bundle and WIDGET in before and now - self._sent_at < keep):
             return
         self._bundle, self._sent_at = bundle, now
         if before:
@@ -85,11 +85,11 @@ class Output:
 class Area(Output):
     """An output of text."""
 
-    def say(self, markup: str, plain: str, *, live: bool, now: float) -> None:
+    def say(self, markup: str, plain: str, *, live: bool, now: float, keep: float = 0.0) -> None:
         if self._widget is not None and self._widget.value != markup:
             self._widget.value = markup
             self._widget.layout.display = None if markup else "none"
-        super().say(markup, plain, live=live, now=now)
+        super().say(markup, plain, live=live, now=now, keep=keep)
 
 
 class Panel:
@@ -179,8 +179,8 @@ class Panel:
             self.ended.clear()
 
     def _say(self, view: View, now: float) -> None:
-        live = not view.complete or bool(self._busy)
-        self._status.say(html.status(view), text.sentence(view), live=live, now=now)
+        live = not view.complete
+        self._status.say(html.status(view), text.sentence(view), live=live, now=now, keep=KEEP_S)
         self._failures.say(html.failures(view), text.failures(view), live=live, now=now)
         if self._controls is not None and self._buttons is not None:
             self._buttons.say("", "", live=self._controls.follow(view, self._busy, self._said), now=now)

@@ -53,8 +53,8 @@ def failures(view: View) -> str:
 
 
 def place(position: int) -> str:
-    """A task by its place in its batch, as ``batch[17]`` finds it."""
-    return f"[{position}]"
+    """A task by its place, as its batch finds it."""
+    return f"batch[{position}]"
 
 
 def pace(rate: float) -> str:

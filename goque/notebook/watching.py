@@ -15,8 +15,8 @@ from goque.errors import DatabaseUnavailable
 from goque.model.states import Status
 from goque.notebook.view import Failures, Pace, Running, View
 
-RUNNING_S, FAILURES_S, STUCK_S = 1.0, 2.0, 3.0
-"""How often to ask at most what runs, what failed, and why nothing happens."""
+RUNNING_S, FAILURES_S, STUCK_S = 1.0, 5.0, 3.0
+"""How often to ask at most what runs, what failed (somebody may be reading it), and why nothing happens."""
 SHARE = 20
 """A question is not asked again before so many times of what its answer took have passed."""
 
@@ -54,9 +54,10 @@ class Watch:
         self._began = clock()
         self._ended: float | None = None
         self._was_incomplete = False
+        self._workers: int | None = None
         self._running = _Seldom(watched.running, RUNNING_S, ())
         self._failures = _Seldom(watched.failures, FAILURES_S, ())
-        self._stuck = _Seldom(watched.stuck, STUCK_S, None, due=self._began + STUCK_S)
+        self._stuck = _Seldom(watched.stuck, STUCK_S, None)
         self.view = View(watched.title, watched.total, {})
 
     def look(self) -> View:
@@ -73,7 +74,9 @@ class Watch:
     def _seen(self, now: float, glance: Glance) -> View:
         view = View(self.watched.title, self.watched.total, glance.counts, paused=glance.paused)
         self._pace.look(now, view.ended)
-        changed = view.counts != self.view.counts
+        if view.counts != self.view.counts or glance.workers != self._workers:
+            self._workers = glance.workers
+            self._stuck.forget(now)
         found = self._failures.get(self._clock, view.failing, must=view.complete) if view.failing else ()
         if view.complete:
             # How long it took is known to who saw it end.
@@ -88,7 +91,7 @@ class Watch:
             elapsed=self._elapsed(now, glance),
             rate=self._pace.rate,
             eta=None if view.paused else self._pace.eta(view.total - view.ended),
-            note="" if changed else self._stuck.get(self._clock) or "",
+            note=self._stuck.get(self._clock) or "",
             paused=glance.paused,
             workers=glance.workers,
             slots=glance.slots,
@@ -113,6 +116,10 @@ class _Seldom:
     answer: Any
     due: float = float("-inf")
     about: Any = None
+
+    def forget(self, now: float) -> None:
+        """The answer is true no more; ask again when it is time."""
+        self.answer, self.due = None, now + self.pause
 
     def get(self, clock: Callable[[], float], about: Any = None, *, must: bool = False) -> Any:
         """The answer; ``must``: not an old one about something else."""

@@ -97,7 +97,7 @@ def _running() -> Query[Any]:
         .cross_join_lateral(held.sub("member"))
         .join(TASK, TASK.id == member.id)
         .where(TASK.seq < lit(0), TASK.status == lit(Status.PROCESSING), TASK.started_at.is_not_null())
-        .order_by(TASK.started_at)
+        .order_by(TASK.started_at, TASK.id)
         .limit(Bind("most", BIGINT))
     )
 

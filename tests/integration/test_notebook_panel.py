@@ -46,7 +46,7 @@ def test_the_last_state_of_a_batch_stays_in_the_notebook(server_home: Path, monk
         assert "4 × <strong>ValueError: unlucky #</strong>" in failures["text/html"]
         assert "Cell In[1], line 5, in halve" in failures["text/html"]
         assert "raise ValueError(f&quot;unlucky {x}&quot;)" in failures["text/html"]
-        assert failures["text/plain"] == "✗ 4 x ValueError: unlucky # (Cell In[1], line 5, in halve; [0])"
+        assert failures["text/plain"] == "✗ 4 x ValueError: unlucky # (Cell In[1], line 5, in halve; batch[0])"
         assert button["text/html"] == ""
     (part,) = outputs(notebook.cells[2])
     assert "2 of 40 x" in part["text/html"]

@@ -89,7 +89,7 @@ def test_the_sentence_names_the_batch_and_its_counts() -> None:
 def test_the_panel_uses_elements_with_meaning_and_text_beside_symbols() -> None:
     found = panel(view(done=50, failed=3, rate=2.0, eta=23.5, note="no worker is alive"))
     assert '<progress max="100" value="53"' in found
-    assert "<caption " in found
+    assert "<th " in found
     assert f"{SYMBOLS[Status.ATTEMPTS_LEFT]} attempts_left" in found
     assert "no worker is alive" in found
     assert not re.search(r"<script|<style|role=|aria-", found)
@@ -105,10 +105,10 @@ def test_what_runs_and_what_failed_is_told_by_place() -> None:
     shown = view(done=50, workers=2, slots=8, running=[Running(51, 12.0, "3 of 10 pages")], failures=failures)
     found = panel(shown)
     assert "2 workers alive, 8 slots" in found
-    assert all(f">{word}</td>" in found for word in ("[51]", "12 s", "3 of 10 pages"))
+    assert all(f">{word}</td>" in found for word in ("batch[51]", "12 s", "3 of 10 pages"))
     assert "1,204 × <strong>ValueError: bad value # …</strong>" in found
     assert "Trace &lt;b&gt;" in found
-    assert text_failures(shown) == "✗ 1,204 x ValueError: bad value # … (Cell In[3], line 5, in parse; [17])"
+    assert text_failures(shown) == "✗ 1,204 x ValueError: bad value # … (Cell In[3], line 5, in parse; batch[17])"
 
 
 def test_cells_are_named_as_their_user_knows_them() -> None:

@@ -8,5 +8,5 @@ FROM UNNEST("claim"."task_ids") AS "member"("id")
 WHERE "member"."id">=%(first)s::bigint AND "member"."id"<=%(last)s::bigint) "member"
 JOIN "goque"."task" ON "task"."id"="member"."id"
 WHERE "task"."seq"<0 AND "task"."status"='processing' AND "task"."started_at" IS NOT NULL
-ORDER BY "task"."started_at"
+ORDER BY "task"."started_at","task"."id"
 LIMIT %(most)s::bigint

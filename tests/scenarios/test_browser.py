@@ -1,0 +1,198 @@
+"""The panel in a real JupyterLab, looked at and operated as its users do. Not for: what it says in detail (tests/unit).
+
+Pictures of it go to the folder that ``GOQUE_SCREENSHOTS`` names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import CHROMIUM, PATIENCE_MS, Lab, Notebook
+from tests.browser import lab as running_lab
+from tests.conftest import _new_database
+
+pytestmark = [pytest.mark.slow, pytest.mark.once, pytest.mark.timeout(180)]
+
+WORK = """
+import os, time
+from goque import Queue
+q = Queue(workers=2)
+
+def parse(page):
+    while not os.path.exists("{gates}/%s" % (page // 10)):
+        time.sleep(0.02)
+    if page % 10 == 3:
+        raise ValueError(f"page {{page}} has no title")
+    return page
+
+batch = q.map(parse, range(40), name="{name}", max_attempts=1)
+batch
+""".strip()
+"""Tens of pages wait for a file each, so that the test says how far the batch gets."""
+
+
+class Gates:
+    """What holds tasks and cells up until a test opens it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def open(self, *names: object) -> None:
+        for name in names:
+            (self.folder / str(name)).touch()
+
+    def held(self, name: str, *, pause: str) -> str:
+        """Python that goes on when the gate of this name is open."""
+        return f'while not os.path.exists("{self.folder}/{name}"):\n    {pause}'
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, server_dsn: str, template_database: str) -> Iterator[Lab]:
+    if CHROMIUM is None:
+        assert not os.environ.get("CI"), "chromium is not installed"
+        pytest.skip("chromium is not installed")
+    expect.set_options(timeout=PATIENCE_MS)
+    with _new_database(server_dsn, f"goque_browser_{os.getpid()}", template=template_database) as dsn:
+        settings = {"GOQUE_DSN": dsn, "GOQUE_SECRET": "a secret for the tests of the panel"}
+        with running_lab(tmp_path_factory.mktemp("lab"), settings) as lab:
+            yield lab
+
+
+@pytest.fixture
+def gates(tmp_path: Path) -> Gates:
+    return Gates(tmp_path / "gates")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Callable[[Notebook, str], None]:
+    """Keep a picture of what the page shows."""
+    folder = Path(os.environ.get("GOQUE_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def take(notebook: Notebook, name: str) -> None:
+        notebook.page.mouse.move(0, 0)
+        notebook.page.screenshot(path=folder / f"{name}.png")
+
+    return take
+
+
+def test_every_button_does_what_it_says(lab: Lab, gates: Gates, picture: Callable[[Notebook, str], None]) -> None:
+    notebook = lab.open("buttons", WORK.format(gates=gates.folder, name="buttons"))
+    gates.open(0, 1)
+    notebook.run(0)
+    panel = notebook.panel()
+    expect(panel).to_contain_text("20 of 40 ended")
+    expect(panel).to_contain_text("running longest")
+    expect(panel).to_contain_text("2 × ValueError: page # has no title")
+    # What is unfolded stays so while numbers change.
+    panel.locator("summary").click()
+    before = panel.locator("progress").get_attribute("title")
+    expect(panel.locator("progress")).not_to_have_attribute("title", before)
+    expect(panel.locator("pre", has_text="Cell In[1], line 9, in parse")).to_be_visible()
+    picture(notebook, "running")
+
+    notebook.button("Pause").click()
+    expect(panel).to_contain_text("paused")
+    expect(notebook.button("Pause")).to_have_count(0)
+    # By keyboard: who is asked and presses the same key again has canceled nothing.
+    press = notebook.page.keyboard.press
+    notebook.button("Cancel …").focus()
+    press("Enter")
+    expect(notebook.button("Keep them")).to_be_focused()
+    expect(notebook.button("Cancel 20 tasks")).to_be_visible()
+    picture(notebook, "asking")
+    press("Enter")
+    expect(notebook.button("Cancel …")).to_be_focused()
+    press("Shift+Tab")
+    expect(notebook.button("Retry 2 failed")).to_be_focused()
+    press("Shift+Tab")
+    expect(notebook.button("Resume")).to_be_focused()
+    press("Space")
+    expect(notebook.button("Pause")).to_be_visible()
+
+    notebook.button("Retry 2 failed").click()
+    expect(panel).to_contain_text("2 changed")
+    expect(panel).to_contain_text("18 of 40 ended")
+    expect(panel.locator("summary")).to_have_count(0)
+    notebook.button("Cancel …").click()
+    notebook.button("Cancel 22 tasks").click()
+    expect(panel).to_contain_text("40 of 40 ended")
+    expect(panel.locator(".jupyter-widgets")).to_have_count(0)
+    outputs = notebook.saved().cells[0].outputs
+    assert not any("widget" in kind for output in outputs for kind in output.data)
+    assert "40 of 40 ended" in outputs[0].data["text/html"]
+    assert "22 canceled" in outputs[0].data["text/plain"]
+
+
+def test_the_panel_lives_while_cells_run_and_after_the_page_was_loaded_again(
+    lab: Lab, gates: Gates, picture: Callable[[Notebook, str], None]
+) -> None:
+    notebook = lab.open(
+        "busy",
+        WORK.format(gates=gates.folder, name="busy"),
+        "import asyncio\n" + gates.held("awaiting", pause="await asyncio.sleep(0.02)"),
+        gates.held("blocking", pause="time.sleep(0.02)"),
+    )
+    notebook.run(0)
+    panel = notebook.panel()
+    expect(panel).to_contain_text("running longest")
+    notebook.run(1)
+    gates.open(0)
+    expect(panel).to_contain_text("10 of 40 ended")
+    notebook.button("Pause").click()
+    expect(notebook.button("Resume")).to_be_visible(timeout=3_000)
+    notebook.button("Resume").click()
+    expect(notebook.button("Pause")).to_be_visible()
+    gates.open("awaiting")
+    notebook.ready()
+
+    notebook.run(2)
+    gates.open(1)
+    expect(panel).to_contain_text("20 of 40 ended")
+    # A kernel that computes does what buttons say when it has time; verbs of the command line need not wait for it.
+    notebook.button("Pause").click()
+    gates.open("blocking")
+    expect(notebook.button("Resume")).to_be_visible()
+
+    # What is not saved is gone with the page.
+    assert "of 40 ended" in notebook.saved().cells[0].outputs[0].data["text/html"]
+    lab.set_theme("JupyterLab Dark")
+    notebook.page.reload()
+    notebook.ready()
+    expect(panel).to_contain_text("20 of 40 ended")
+    notebook.button("Resume").click()
+    gates.open(2)
+    expect(panel).to_contain_text("30 of 40 ended")
+    picture(notebook, "dark")
+    notebook.page.set_viewport_size({"width": 480, "height": 800})
+    assert panel.locator("section").first.evaluate("it => it.scrollWidth <= it.clientWidth")
+    picture(notebook, "narrow")
+    gates.open(3)
+    expect(panel).to_contain_text("40 of 40 ended")
+    expect(notebook.button("Retry 4 failed")).to_be_visible()
+
+
+def test_a_restart_finds_the_work_again_and_submits_nothing_twice(lab: Lab, gates: Gates) -> None:
+    """Here without ipywidgets: then the HTML alone is live."""
+    notebook = lab.open(
+        "again",
+        "import sys; sys.modules['ipywidgets'] = None\n" + WORK.format(gates=gates.folder, name="again"),
+        'print(len(q.batches(batch="again")), len(q.tasks(batch="again")))\nq.last',
+    )
+    notebook.run(0)
+    expect(notebook.panel()).to_contain_text("0 of 40 ended")
+    notebook.command("notebook:restart-run-all", confirm="Kernel Restart")
+    last = notebook.panel(1)
+    expect(last).to_contain_text("1 40")
+    expect(last).to_contain_text("0 of 40 ended")
+    gates.open(0, 1, 2, 3)
+    for panel in (notebook.panel(0), last):
+        expect(panel).to_contain_text("40 of 40 ended")
+        expect(panel).to_contain_text("4 × ValueError: page # has no title")
+        expect(panel.get_by_role("button")).to_have_count(0)
