@@ -12,7 +12,7 @@ POOLED := $(filter-out $(patsubst %,tests/integration/test_queue_%.py,bad_input 
 	$(wildcard $(patsubst %,tests/integration/test_%_*.py,queue batch task))) tests/integration/test_history_frames.py
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test soak demo bench golden clean
+.PHONY: help venv check test soak demo kernels bench golden clean
 
 help: ## show what there is
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ soak: $(READY) ## the long forms of tests of races and of the model, on the embe
 
 demo: $(READY) ## see it work
 	$(BIN)/goque demo
+
+kernels: $(READY) ## try the panel, waiting and interrupts in the kernels of several versions, fetched from PyPI
+	$(BIN)/python -m tests.kernels 6.31.0 7.3.0 7.4.0
 
 bench: $(READY) ## measure goque beside raw SQL and other executors; about half an hour
 	$(BIN)/python -m benchmarks

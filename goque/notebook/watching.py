@@ -77,7 +77,8 @@ class Watch:
         if view.counts != self.view.counts or glance.workers != self._workers:
             self._workers = glance.workers
             self._stuck.forget(now)
-        found = self._failures.get(self._clock, view.failing, must=view.complete) if view.failing else ()
+        many = view.complete or view.failing >= 2 * (self._failures.about or 0)
+        found = self._failures.get(self._clock, view.failing, must=many) if view.failing else ()
         if view.complete:
             # How long it took is known to who saw it end.
             if self._was_incomplete and self._ended is None:
