@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -36,6 +36,13 @@ def execution_count() -> int:
     """The number of the cell that runs now."""
     number: int = getattr(_shell(), "execution_count", 0)
     return number
+
+
+def at_end_of_cells(act: Callable[..., None]) -> None:
+    """Have this done at the end of each cell from now on."""
+    events = _shell().events
+    if act not in events.callbacks["post_run_cell"]:
+        events.register("post_run_cell", act)
 
 
 def in_notebook() -> bool:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from goque.errors import GoqueError
 from goque.notebook import html, text
-from goque.notebook.cells import execution_count, in_notebook
+from goque.notebook.cells import at_end_of_cells, execution_count, in_notebook
 from goque.notebook.progress import stopped
 from goque.notebook.view import View
 from goque.notebook.watching import Watch, Watched
@@ -30,6 +30,8 @@ LOOK_S, LONGEST_S = 0.35, 2.0
 """Seconds between two looks at a panel, more while nothing happens. Servers of notebooks drop what comes faster."""
 KEEP_S = 5.0
 """How often the HTML for a saved notebook is renewed while a widget shows the same."""
+SETTLE_S = 0.5
+"""The end of a cell waits so long at most for a last look."""
 SHARE = 20
 """A panel whose look takes long is looked at so much less often."""
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -106,7 +108,7 @@ class Panel:
         self._busy = ""
         self._changed_at = clock()
         self._waited_in: int | None = None
-        self.due = 0.0
+        self.due = self.seen_at = 0.0
         self.ended = threading.Event()
         self._controls = controls.made(shown.verbs, self.press)
         self._status = Area(controls.text_area())
@@ -117,6 +119,10 @@ class Panel:
     def view(self) -> View:
         """What was seen last."""
         return self._watch.view
+
+    def take(self, shown: Shown) -> None:
+        """The same batch, as it is known now."""
+        self._shown = self._watch.watched = shown
 
     def show(self) -> None:
         """Show it in the cell that runs now, unless that cell has just waited for it and shows it already."""
@@ -171,6 +177,7 @@ class Panel:
         if view.counts != before.counts or view.paused != before.paused or self._busy:
             self._changed_at = now
         self._say(view, now)
+        self.seen_at = began
         quiet = (now - self._changed_at) / 10
         self.due = now + max(min(LONGEST_S, max(LOOK_S, quiet)), SHARE * (now - began))
         if view.complete and not self._busy:
@@ -198,9 +205,12 @@ class Board(Service):
     def panel(self, shown: Shown) -> Panel:
         """The panel of this batch: one, however often it is shown."""
         with self._lock:
-            if shown.key not in self._panels:
-                self._panels[shown.key] = Panel(shown)
-            return self._panels[shown.key]
+            found = self._panels.get(shown.key)
+            if found is None:
+                found = self._panels[shown.key] = Panel(shown)
+            else:
+                found.take(shown)
+            return found
 
     def add(self, panel: Panel) -> None:
         """Look at this panel now, and from now on."""
@@ -218,10 +228,22 @@ class Board(Service):
             self.add(panel)
 
     def forget(self, belongs: Callable[[tuple[Any, ...]], bool]) -> None:
-        """Let go of the panels of these keys."""
+        """Let go of the panels of these keys, after a last look."""
+        self.settle()
         with self._lock:
             gone = [self._panels.pop(key) for key in list(self._panels) if belongs(key)]
             self._live.difference_update(gone)
+
+    def settle(self, *_: object) -> None:
+        """Look at all live panels before a cell ends: who runs a notebook as a program does not listen after it."""
+        with self._lock:
+            live = list(self._live)
+        began = time.monotonic()
+        for panel in live:
+            panel.due = 0.0
+        self.wake()
+        while any(panel.seen_at < began for panel in live) and time.monotonic() < began + SETTLE_S:
+            self.wait_for_turns(self.turns + 1, 0.05)
 
     def run_once(self) -> float | None:
         now = time.monotonic()
@@ -255,6 +277,7 @@ def show(shown: Shown) -> Panel:
     """
     if not in_notebook():
         raise NotImplementedError
+    at_end_of_cells(BOARD.settle)
     panel = BOARD.panel(shown)
     panel.show()
     BOARD.add(panel)

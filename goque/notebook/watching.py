@@ -55,9 +55,9 @@ class Watch:
         self._ended: float | None = None
         self._was_incomplete = False
         self._workers: int | None = None
-        self._running = _Seldom(watched.running, RUNNING_S, ())
-        self._failures = _Seldom(watched.failures, FAILURES_S, ())
-        self._stuck = _Seldom(watched.stuck, STUCK_S, None)
+        self._running = _Seldom(lambda: self.watched.running(), RUNNING_S, ())
+        self._failures = _Seldom(lambda: self.watched.failures(), FAILURES_S, ())
+        self._stuck = _Seldom(lambda: self.watched.stuck(), STUCK_S, None)
         self.view = View(watched.title, watched.total, {})
 
     def look(self) -> View:
@@ -72,7 +72,9 @@ class Watch:
         return self.view
 
     def _seen(self, now: float, glance: Glance) -> View:
-        view = View(self.watched.title, self.watched.total, glance.counts, paused=glance.paused)
+        # A batch may have been extended since it was made known here.
+        total = sum(glance.counts.values())
+        view = View(self.watched.title, total, glance.counts, paused=glance.paused)
         self._pace.look(now, view.ended)
         if view.counts != self.view.counts or glance.workers != self._workers:
             self._workers = glance.workers

@@ -30,7 +30,7 @@ ERRORS = (
 def test_the_last_state_of_a_batch_stays_in_the_notebook(server_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOQUE_HOME", str(server_home))
     monkeypatch.delenv("GOQUE_DSN", raising=False)
-    sources = (SETUP, "batch", "batch[3:5]", ERRORS, "q.close()")
+    sources = (SETUP, "batch", "batch[3:5]", ERRORS, "other = q.map(halve, range(1, 9))\nother", "len(other.results())")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     try:
         NotebookClient(notebook, timeout=90, kernel_name="python3").execute()
@@ -55,6 +55,10 @@ def test_the_last_state_of_a_batch_stays_in_the_notebook(server_home: Path, monk
     grouped, traceback = ast.literal_eval(said["text/plain"])
     assert grouped == ["Cell In[1], line 5, in halve", "unlucky #", "unlucky 0", "4"]
     assert "  Cell In[1], line 5, in halve\n    raise ValueError" in traceback
+    # Nothing but a last look at the end of the last cell makes this the last state.
+    (other,) = [output for output in outputs(notebook.cells[4]) if output["text/plain"]]
+    assert "8 of 8 ended (8 done)" in other["text/plain"]
+    assert not any("widget" in kind for kind in other)
 
 
 def outputs(cell: nbformat.NotebookNode) -> list[dict[str, str]]:
