@@ -62,7 +62,7 @@ class Output:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to see now, nor later."""
+        """Whether there is nothing to see now."""
         return not self._bundle["text/html"] and WIDGET not in self._bundle
 
     def show(self) -> None:
@@ -132,7 +132,8 @@ class Panel:
         with self._lock:
             self._look()
             for output in (self._status, self._failures, self._buttons):
-                if output is not None and not output.is_empty:
+                # What is empty may fill while tasks run: only what is there can be updated.
+                if output is not None and not (output.is_empty and self.ended.is_set()):
                     output.show()
 
     def look(self) -> None:
