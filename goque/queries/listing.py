@@ -187,7 +187,7 @@ def queue_rows(filters: Filters) -> Query[Any]:
 _MOST_SHARED = 1_000_000
 _MASKED_CHARACTERS = 500
 _MASKS = (
-    (r"0x[0-9A-Fa-f]+", "0x…"),
+    (r"0x[0-9A-Fa-f]+", "#"),
     (r"(?<!\w)'[^']*'(?!\w)", "'…'"),
     (r'(?<!\w)"[^"]*"(?!\w)', '"…"'),
     (r"\d+([.,:]\d+)*", "#"),

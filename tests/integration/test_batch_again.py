@@ -160,10 +160,16 @@ def test_a_frame_never_waits_and_never_raises(alone: Queue) -> None:
     assert batch[:1].to_frame()["position"].tolist() == [0]
 
 
-def test_errors_are_grouped(q: Queue) -> None:
-    frame = q.map(inverse, [0, 0, 1], max_attempts=1).wait(20).errors()
-    assert len(frame) == 1
-    assert frame["error_type"][0] == "ZeroDivisionError"
+def test_errors_are_grouped_by_what_is_common_to_their_messages(q: Queue) -> None:
+    def fail(x: int) -> None:
+        if x < 8:
+            raise ValueError(f"row {x}: 'file-{x}.csv' isn't <object at 0x{x + 255:08x}>, it's 1.{x:,} \"{x}\"")
+        raise KeyError("always this")
+
+    frame = q.map(fail, range(12), max_attempts=1).wait(20).errors()
+    assert frame["count"].tolist() == [8, 4]
+    assert frame["error"].tolist() == ["row #: '…' isn't <object at #>, it's # \"…\"", "'always this'"]
+    assert frame["example"][0].startswith("row 0: 'file-0.csv' isn't <object at 0x000000ff>")
 
 
 def test_a_task_that_fails_without_a_child_has_an_error_in_the_frame(q: Queue, tmp_path: Path) -> None:
