@@ -171,6 +171,8 @@ create index task_followed on {schema}.task (same_as) where same_as is not null;
 create table {schema}.run (
     task_id      bigint not null,
     run          integer not null,
+    -- where the task was then, once a retry with another function or other options has moved it; else null
+    lane_id      bigint,
     worker_id    bigint,
     attempt      smallint not null,
     status       text not null check (status in ('pending', 'done', 'error', 'canceled')),

@@ -63,7 +63,7 @@ select
     run.attempt::integer as attempt,
     run.status,
     run.outcome,
-    lane.type,
+    coalesce(earlier.type, lane.type) as type,
     lane.queue,
     lane.batch_id,
     coalesce(batch.name, batch.id::text) as batch,
@@ -90,6 +90,7 @@ select
 from {schema}.run
 join {schema}.task on task.id = run.task_id
 join {schema}.lane on lane.id = task.lane_id
+left join {schema}.lane earlier on earlier.id = run.lane_id
 left join {schema}.batch on batch.id = lane.batch_id
 left join {schema}.worker on worker.id = run.worker_id
 cross join lateral (

@@ -21,7 +21,7 @@ from goque.queries import duplicates, reading
 from goque.queries.cancel import STEP, cancel_within, close_lanes, unfinished_within
 from goque.queries.deleting import Needs
 from goque.queries.moments import Word
-from goque.queries.retry import Skip, retryable
+from goque.queries.retry import Skip, keep_lanes, retryable
 from goque.queries.retry import retry as retry_statement
 
 STOPPING_S = 5.0
@@ -152,6 +152,8 @@ def _retry_some(
 ) -> tuple[int, Counter[str]]:
     """One step; tasks whose canceled code still runs are waited for, but not while the application's locks are held."""
     changed, skipped = 0, Counter[str]()
+    if lane is not None:
+        unit.database.run(keep_lanes(ids))
     end = time.monotonic() + (STOPPING_S if unit.commit is None else 0.0)
     left: Sequence[int] = ids
     while left:

@@ -39,6 +39,8 @@ from goque.sql.tables import BATCH, LANE, RUN, TASK, WORKER
 TAIL = 2_000
 """Characters of a log that history shows."""
 
+_THEN = LANE.as_("then_lane")
+"""Where a run was that a task made before a retry moved it to another function."""
 _RECORDED = frozenset({Status.PENDING, Status.DONE, Status.ERROR, Status.CANCELED})
 
 
@@ -172,7 +174,7 @@ def _history_columns(chosen: Any, *, arguments: bool) -> dict[str, Expression[An
         "batch": coalesce(optional(BATCH.name), optional(BATCH.id).cast(TEXT)),
         "position": case((TASK.id >= lit(FIRST_BATCH_TASK), optional(TASK.id % lit(SPAN))), else_=null(BIGINT)),
         "queue": LANE.queue,
-        "type": LANE.type,
+        "type": coalesce(optional(_THEN.type), LANE.type),
         "external_id": TASK.external_id,
         "priority": LANE.priority,
         "owner": LANE.owner,
@@ -220,6 +222,7 @@ def history(filters: Filters, *, arguments: bool = True) -> Query[Any]:
         .join(TASK, TASK.id == chosen.id)
         .join(LANE, LANE.id == TASK.lane_id)
         .left_join(RUN, (RUN.task_id == chosen.id) & (RUN.run == chosen.recorded))
+        .left_join(_THEN, _THEN.id == RUN.lane_id)
         .left_join(BATCH, BATCH.id == LANE.batch_id)
         .left_join(WORKER, WORKER.id == worker)
     )

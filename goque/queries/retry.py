@@ -20,6 +20,7 @@ from goque.sql import (
     Bind,
     Query,
     Statement,
+    any_of,
     array,
     case,
     coalesce,
@@ -135,6 +136,7 @@ def _retry() -> Query[Any]:
         .columns(
             RUN.task_id,
             RUN.run,
+            RUN.lane_id,
             RUN.worker_id,
             RUN.attempt,
             RUN.status,
@@ -150,6 +152,7 @@ def _retry() -> Query[Any]:
             select(
                 found.id,
                 found.run,
+                found.lane_id,
                 found.worker_id,
                 found.attempts,
                 lit(Status.DONE).as_("status"),
@@ -243,6 +246,22 @@ def retry(
         duplicate=Skip.DUPLICATE,
         gone=Skip.GONE,
     )
+
+
+@template(read=scalar)
+def _keep_lanes() -> Query[Any]:
+    return (
+        update(RUN)
+        .set(RUN.lane_id, TASK.lane_id)
+        .from_(TASK)
+        .where(RUN.task_id == any_of(Bind("ids", array(BIGINT))), TASK.id == RUN.task_id, RUN.lane_id.is_null())
+        .returning(RUN.task_id)
+    )
+
+
+def keep_lanes(ids: Sequence[int]) -> Statement[int]:
+    """Let the runs of tasks that may get another lane keep the one that they had, which tells what ran."""
+    return _keep_lanes.bind(ids=sorted(ids))
 
 
 @template(read=scalar)

@@ -170,6 +170,7 @@ class RunTable(Table):
 
     task_id = Column(BIGINT)
     run = Column(INTEGER)
+    lane_id = Column(BIGINT, nullable=True)
     worker_id = Column(BIGINT, nullable=True)
     attempt = Column(SMALLINT)
     status = Column(enum_text(Status))

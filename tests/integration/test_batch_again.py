@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from goque import InvalidInput, Queue, Status, TaskFailed
+from goque.sql import runs as views
 
 
 def inverse(x: float) -> float:
@@ -25,11 +26,17 @@ def test_a_fixed_function_runs_for_the_same_rows(q: Queue) -> None:
     batch = q.map(inverse, [0, 1, 2, 0], max_attempts=1).wait(20)
     failed = batch.failed()
     assert len(failed) == 2
-    changed = failed.retry(safe_inverse)
+    changed = batch.where(error_type=ZeroDivisionError).retry(safe_inverse)
     assert (changed.changed, changed.skipped) == (2, {})
     assert batch.results(timeout=20) == [math.inf, 1.0, 0.5, math.inf]
     assert [task.attempts for task in batch.tasks()] == [1, 1, 1, 1]
     assert batch.inputs() == [0, 1, 2, 0]
+    # What ran before tells what it ran, though the task has another function now.
+    runs = batch[:2].history(order_by=["position", "run"])
+    told = [(position, name.rpartition(".")[2]) for position, name in zip(runs["position"], runs["type"], strict=True)]
+    assert told == [(0, "inverse"), (0, "safe_inverse"), (1, "inverse")]
+    view = q.select(views.type).from_(views).where(views.task_id == batch[0].id).order_by(views.run).to_frame()
+    assert [name.rpartition(".")[2] for name in view["type"]] == ["inverse", "safe_inverse"]
 
 
 def test_a_retry_counts_what_it_changed_and_what_it_skipped(q: Queue) -> None:

@@ -25,7 +25,7 @@ WHERE "home"."id"="found"."lane_id") AND NOT ("found"."external_id" IS NULL OR C
 ORDER BY "found"."external_id","lane"."type"
 ON CONFLICT ("type", "external_id") DO NOTHING
 RETURNING "external_id"."task_id"),
-"kept" AS (INSERT INTO "goque"."run" ("task_id","run","worker_id","attempt","status","outcome","started_at","finished_at","result","cpu_s","max_rss_mb","log") SELECT "found"."id","found"."run","found"."worker_id","found"."attempts",'done' "status",'done' "outcome","found"."started_at",COALESCE("found"."finished_at",NOW()) "finished_at","found"."result","found"."cpu_s","found"."max_rss_mb","found"."log"
+"kept" AS (INSERT INTO "goque"."run" ("task_id","run","lane_id","worker_id","attempt","status","outcome","started_at","finished_at","result","cpu_s","max_rss_mb","log") SELECT "found"."id","found"."run","found"."lane_id","found"."worker_id","found"."attempts",'done' "status",'done' "outcome","found"."started_at",COALESCE("found"."finished_at",NOW()) "finished_at","found"."result","found"."cpu_s","found"."max_rss_mb","found"."log"
 FROM "found"
 WHERE "found"."before"='done' AND NOT ("found"."before"='canceled' AND COALESCE("found"."seq"<0,FALSE)) AND NOT ("found"."before"='error' AND COALESCE("found"."seq"<0,FALSE)) AND "found"."same_as" IS NULL AND EXISTS (SELECT "home"."id"
 FROM "home"
