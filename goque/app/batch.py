@@ -280,6 +280,7 @@ class Batch:
         ``reset`` sets attempts to 0; otherwise one more is allowed. ``options`` may change queue, priority, timeout,
         max_attempts, tags and the retry policy.
         """
+        self._core.require_writable()
         check_options(options)
         return self._retry(self._core.unit, reset, force, func, options)
 

@@ -102,6 +102,7 @@ def test_every_button_does_what_it_says(lab: Lab, gates: Gates, picture: Callabl
     expect(notebook.button("Pause")).to_have_count(0)
     # By keyboard: who is asked and presses the same key again has canceled nothing.
     press = notebook.page.keyboard.press
+    expect(notebook.button("Cancel …")).to_be_enabled()
     notebook.button("Cancel …").focus()
     press("Enter")
     expect(notebook.button("Keep them")).to_be_focused()
@@ -113,6 +114,7 @@ def test_every_button_does_what_it_says(lab: Lab, gates: Gates, picture: Callabl
     expect(notebook.button("Retry 2 failed")).to_be_focused()
     press("Shift+Tab")
     expect(notebook.button("Resume")).to_be_focused()
+    expect(notebook.button("Resume")).to_be_enabled()
     press("Space")
     expect(notebook.button("Pause")).to_be_visible()
 
