@@ -115,6 +115,22 @@ class Scene:
         kwargs = {"file": str(self._file), "seconds": seconds}
         return self.queue.map(noted, range(number), kwargs=kwargs, **options)
 
+    def stop(self, worker: Served) -> None:
+        """Stop its main process, but not between the statements of a transaction: what it has locked would stay so."""
+
+        def stopped() -> bool:
+            worker.send(signal.SIGSTOP)
+            time.sleep(0.7)
+            if not self.rig.ask(
+                "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() "
+                "and xact_start < clock_timestamp() - interval '0.5 s'"
+            ):
+                return True
+            worker.send(signal.SIGCONT)
+            return False
+
+        until(stopped, "it is stopped outside of a transaction")
+
     def ran(self) -> Counter[int]:
         """How often each item has run."""
         return Counter(map(int, self._file.read_bytes().split()))
@@ -202,7 +218,7 @@ def test_a_worker_that_was_stopped_past_its_lease_comes_back_and_changes_nothing
     batch = scene.map(2_000)
     sleeper, _ = scene.serve(), scene.serve()
     scene.some_ran(400)
-    sleeper.send(signal.SIGSTOP)
+    scene.stop(sleeper)
     until(lambda: scene.rig.ask("select * from goque.worker where lost_at is not null"), "it is lost")
     until(lambda: not scene.rig.ask("select * from goque.claim c join goque.worker w on w.id = c.worker_id "
                                     "where lost_at is not null"), "it is healed")  # fmt: skip
