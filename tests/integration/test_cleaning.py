@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from goque import Queue, Status
+from goque.app.duties import SharedDuties
 from goque.errors import InUse, InvalidInput, NotFound, ResultExpired
 from goque.maintenance import cleaner
 from goque.maintenance.cleaner import Cleaner, Round
@@ -268,3 +269,9 @@ def test_workers_take_turns_and_tell_what_they_removed(alone: Queue) -> None:
         {"batches": 1, "tasks": 2},
         {"batches": 1, "tasks": 3, "functions": 1},
     ]
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_worker_removes_nothing_where_it_is_told_to_leave_that_to_others(database: Database, clean: bool) -> None:
+    duties = SharedDuties(database, lambda: None, clean=clean)
+    assert any(isinstance(service, Cleaner) for service in duties._services) is clean

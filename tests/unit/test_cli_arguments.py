@@ -38,6 +38,7 @@ def test_options_become_fields_in_seconds_and_bytes() -> None:
         *("--concurrency", "8", "--pool", "thread", "--queues", "etl, default", "--tags", "gpu"),
         *("--grace", "1m30s", "--idle-exit", "10m", "--max-runtime", "3h50m", "--max-tasks", "10000", "--drain"),
         *("--max-tasks-per-child", "50", "--max-memory", "2GB", "--threads", "any", "--no-callables", "--no-listen"),
+        "--no-clean",
     )
     assert config == WorkerConfig(
         slots=8,
@@ -54,6 +55,7 @@ def test_options_become_fields_in_seconds_and_bytes() -> None:
         max_memory=2_000_000_000,
         threads=None,
         listen=False,
+        clean=False,
     )
 
 
