@@ -41,8 +41,9 @@ test: $(READY) ## all tests, on the embedded PostgreSQL 18, and on PostgreSQL 15
 	$(BIN)/python -m tests.oldest_server $(PYTEST) -q $(PARALLEL) tests/architecture tests/integration tests/scenarios
 	$(BIN)/python -m tests.oldest_server --pooler $(PYTEST) -q $(PARALLEL) $(POOLED)
 
-soak: $(READY) ## the long forms of tests of races and of the model, on the embedded PostgreSQL; a quarter of an hour
-	$(PYTEST) -q $(PARALLEL) -m soak tests
+soak: $(READY) ## the long forms: races, the model, then faults and load with figures as JSON; half an hour or more
+	$(PYTEST) -q $(PARALLEL) -m soak tests --ignore tests/soak
+	$(PYTEST) -q -s -p no:logging -m soak tests/soak
 
 demo: $(READY) ## see it work
 	$(BIN)/goque demo

@@ -90,7 +90,7 @@ def running_pooler(dsn: str, *, pool_size: int = 2) -> Iterator[str]:
         raise RuntimeError("pgbouncer is not installed. Run: apt-get install pgbouncer")
     target = psycopg.conninfo.conninfo_to_dict(dsn)
     with temporary_directory() as directory:
-        port = _free_port()
+        port = free_port()
         configuration = directory / "pgbouncer.ini"
         configuration.write_text(
             f"[databases]\n* = host={target['host']} port={target.get('port', 5432)} user={target['user']}\n"
@@ -132,7 +132,8 @@ def end_sessions(dsn: str) -> int:
         return int(row[0])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
