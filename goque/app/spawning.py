@@ -48,6 +48,8 @@ class Spawner:
                 function = functions.store(_captured(one))
                 chosen = Options().updated(one.options)
                 made = [singles.sealed(function, call, chosen, one.policy) for call in one.calls]
+            if one.external_ids:
+                made = [single._replace(external_id=id) for single, id in zip(made, one.external_ids, strict=True)]
             with self._tracing.sending("submit", one.type, chosen.queue, inside=run) as sent:
                 sent.count = len(made)
             spawned += [single._replace(traceparent=sent.traceparent) for single in made] if sent.traceparent else made

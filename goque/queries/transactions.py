@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from goque.sql import BIGINT, TEXT, Bind, Query, Statement, function, select, template
+from goque.sql import BIGINT, TEXT, Bind, Query, Statement, function, lit, scalar, select, template
 from goque.sql.types import XID8
 
 UNDER_WAY = "in progress"
 """What PostgreSQL says of a transaction that has not ended."""
 NO_SUCH_TRANSACTION = "22023"
 """SQLSTATE: a transaction of this number is still to come."""
+WAITED_TOO_LONG = "55P03"
+"""SQLSTATE: somebody held what was to be locked for longer than we wait."""
 
 
 _HERE = function("current_database", TEXT).cast(TEXT)  # of type name by itself
@@ -36,3 +38,14 @@ def _state() -> Query[Any]:
 def state(number: int) -> Statement[tuple[str | None, str]]:
     """What became of a transaction ("committed", "aborted", ``UNDER_WAY``; None long after), and the database here."""
     return _state.bind(number=number)
+
+
+@template(read=scalar)
+def _wait_at_most() -> Query[Any]:
+    set_here = function("set_config", TEXT, Bind("name", TEXT), Bind("length", TEXT), lit(True))
+    return select(set_here.as_("length"))
+
+
+def wait_at_most(milliseconds: int) -> Statement[str]:
+    """From here to its end, this transaction waits no longer for a lock: it fails with ``WAITED_TOO_LONG``."""
+    return _wait_at_most.bind(name="lock_timeout", length=f"{milliseconds}ms")

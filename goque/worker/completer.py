@@ -19,7 +19,18 @@ from goque.model.eligibility import EVERY_QUEUE
 from goque.model.outcomes import Outcome
 from goque.model.states import Status
 from goque.postgres.database import Dedicated
-from goque.queries import claim, duplicates, enqueue, finish, handback, outcomes, programs, reports, spawning
+from goque.queries import (
+    claim,
+    duplicates,
+    enqueue,
+    finish,
+    handback,
+    outcomes,
+    programs,
+    reports,
+    spawning,
+    transactions,
+)
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word, channel
 from goque.sql import Statement
@@ -40,6 +51,8 @@ MARK_S = 0.1
 """A task that runs for longer than this is marked as ``processing``."""
 WATCH_S = 0.7
 """How often it is asked whether something that is held was canceled or paused."""
+PATIENCE_MS = 10
+"""How long an external id is waited for that somebody's open transaction may have taken; then with the next tick."""
 TELL_S = 0.02
 """Least time between two notifications about the same lane."""
 _COMES_AGAIN = ("25", "40", "53", "55", "57", "58")
@@ -145,7 +158,9 @@ class Completer(Attendant):
         if self._locked and time.monotonic() >= self._tick_at:
             self._desk.unwritten(self._locked.ended, self._locked.unstarted, [])
             self._locked = _Unmatched()
-        ended, unstarted, claims = self._desk.outgoing(2 * WORTH_WRITING)
+        outgoing, unstarted, claims = self._desk.outgoing(2 * WORTH_WRITING)
+        ended = [one for one in outgoing if not one.held.takes_external_ids]
+        patient = [one for one in outgoing if one.held.takes_external_ids]
         turn, late = _Turn([], []), _Unmatched()
         try:
             self._say_endings(turn, ended, late)
@@ -156,15 +171,18 @@ class Completer(Attendant):
             self._tell(turn)
             self._run(turn)
         except DatabaseUnavailable:
-            self._desk.unwritten(ended, unstarted, claims)
+            self._desk.unwritten(outgoing, unstarted, claims)
             raise
         except Exception as error:
             log.warning("a flush was refused, writing outcomes one by one: %s", error)
             self._desk.unwritten([], unstarted, claims)
             self._ledger.told(self._news)
-            self._write_one_by_one(ended, error)
+            self._write_one_by_one(outgoing, error)
             return
-        self._settle(late)
+        try:
+            self._settle(late)
+        finally:
+            self._write_one_by_one(patient)
 
     def _run(self, turn: _Turn) -> None:
         for handler, rows in zip(turn.handlers, self._connection.pipeline(turn.statements), strict=True):
@@ -211,6 +229,9 @@ class Completer(Attendant):
                 one.held.spawned = self._spawn(one)
         spawned = [(one.held.id, one.held.run, single) for one in parents for single in one.held.spawned or ()]
         if spawned:
+            if any(one.held.takes_external_ids for one in parents):
+                turn.add(transactions.wait_at_most(PATIENCE_MS))
+                turn.add(spawning.forget_holders([single for _, _, single in spawned]))
             turn.add(spawning.spawn(self._me.id, spawned), lambda rows: self._has_spawned({lane for _, lane in rows}))
             turn.add(enqueue.wake(self._channel, Word.WORK))
             if any(single.delay is not None or single.run_at is not None for _, _, single in spawned):
@@ -263,8 +284,10 @@ class Completer(Attendant):
                 min(dropped),
             )
 
-    def _write_one_by_one(self, ended: list[Ended], error: Exception) -> None:
-        """One outcome that PostgreSQL refuses must not hold up the others."""
+    def _write_one_by_one(self, ended: list[Ended], error: Exception | None = None) -> None:
+        """One outcome that PostgreSQL refuses, or that has to wait, must not hold up the others."""
+        if not ended and error is None:
+            return
         left, late = deque(ended), _Unmatched()
         try:
             while left:
@@ -273,14 +296,17 @@ class Completer(Attendant):
                     self._say_endings(turn, [left[0]], late)
                     self._run(turn)
                 except Exception as refused:
-                    if _comes_again(refused):
+                    if left[0].held.takes_external_ids and _waited_too_long(refused):
+                        self._locked.ended.append(left[0])
+                    elif _comes_again(refused):
                         raise
-                    self._replace(left[0], refused)
+                    else:
+                        self._replace(left[0], refused)
                 left.popleft()
         finally:
             self._desk.unwritten(list(left), [], [])
             self._settle(late)
-        if not ended and _comes_again(error):
+        if not ended and error is not None and _comes_again(error):
             raise error  # so that the next turn is not taken at once
 
     def _replace(self, one: Ended, refused: Exception) -> None:
@@ -350,6 +376,10 @@ class Completer(Attendant):
             told = sorted(self._untold)
             turn.add(outcomes.tell_watchers(self._channel, told), lambda _rows: self._untold.difference_update(told))
             self._told_at = now
+
+
+def _waited_too_long(error: Exception) -> bool:
+    return isinstance(error, DatabaseError) and error.sqlstate == transactions.WAITED_TOO_LONG
 
 
 def _comes_again(error: Exception) -> bool:

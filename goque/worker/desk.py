@@ -78,6 +78,11 @@ class Held:
         return sum(ROW_BYTES + len(call) for one in self.submissions or () for call in one.calls)
 
     @property
+    def takes_external_ids(self) -> bool:
+        """Whether tasks that it asked for have some, for which somebody's open transaction may have to be waited."""
+        return any(one.external_ids for one in self.submissions or ())
+
+    @property
     def alone(self) -> bool:
         """Whether it may have been what ended its last worker or child, so that it gets a child of its own."""
         return self.losses > 0 or self.suspect

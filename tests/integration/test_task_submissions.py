@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import goque
 from goque import Queue, Status
+from goque.model.identity import SPAN
 from goque.postgres.database import Database
 from goque.queries import finish
 from goque.queries.enqueue import Single
-from goque.queries.spawning import spawn
+from goque.queries.spawning import forget_holders, spawn
 from tests.conftest import _new_database
 from tests.integration import shop
 from tests.integration.conftest import SECRET, until
@@ -124,17 +128,95 @@ def test_a_delay_a_retry_policy_and_an_expiry_travel(q: Queue) -> None:
     waiting.cancel()
 
 
+def test_an_external_id_makes_one_task_whoever_asks_for_it(q: Queue) -> None:
+    def parent(number: int) -> None:
+        here = goque.context()
+        here.enqueue("echo", number, external_id="once 1")
+        here.enqueue("echo", number, external_id="once 1")
+        here.enqueue("echo", number, external_id=f"once of {number}")
+        here.options(external_id=lambda base, _: f"power of {base}").map(pow, [2, 3, 2], [2, 2, 2])
+
+    outside = q.enqueue("echo", "outside", external_id="once of 1", metadata={"mark": "ids"})
+    with q.pipeline():
+        parents = [q.options(metadata={"mark": "ids"}).submit(parent, number) for number in range(6)]
+    for one in parents:
+        one.result(timeout=30)
+    made = [one for one in marked(q, "ids") if one not in parents]
+    results = Counter(str(one.result(timeout=30)) for one in made)
+    ids = Counter(q.tasks().set_index("id").loc[[one.id for one in made], "external_id"])
+    expected = ["once 1", *(f"once of {number}" for number in range(6)), "power of 2", "power of 3"]
+    assert ids == Counter(expected)
+    assert results["4"] >= 1
+    assert results["outside"] == 1
+    [power] = [one for one in made if one.external_id == "power of 3"]
+    again = q.options(external_id="power of 3").submit(pow, 3, 2)
+    assert (again.is_duplicate, again.id, again.result()) == (True, power.id, 9)
+    assert q.enqueue("echo", 0, external_id="once of 1").id == outside.id
+
+
+def test_an_external_id_that_a_failed_task_had_is_taken_again(q: Queue) -> None:
+    def fails() -> None:
+        raise goque.GiveUp("no")
+
+    def parent() -> None:
+        goque.context().options(external_id="second try").submit(fails)
+
+    for number in (1, 2):
+        q.options(metadata={"mark": "again"}).submit(parent).result(timeout=30)
+        children = [one for one in marked(q, "again") if one.external_id == "second try"]
+        assert len(children) == number
+        children[-1].exception(timeout=30)
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_an_id_in_an_open_transaction_holds_up_only_the_outcome_that_wants_it(
+    q: Queue, commits: bool, tmp_path: Path
+) -> None:
+    mark, id = f"open {commits}", f"held {commits}"
+
+    def parent(mark: str, id: str, ran: Path) -> str:
+        goque.context().options(metadata={"mark": mark}).enqueue("echo", "child", external_id=id)
+        ran.touch()
+        return "parent"
+
+    with psycopg.connect(q.dsn) as connection:
+        connection.execute("select goque.enqueue('echo', '\"person\"', external_id => %s)", (id,))
+        waiting = q.submit(parent, mark, id, tmp_path / "ran")
+        until((tmp_path / "ran").exists, "it has run")
+        assert goque.gather(*[q.submit(pow, 2, number) for number in range(20)], timeout=2.5)[-1] == 2**19
+        assert not waiting.done()
+        if commits:
+            connection.commit()
+        else:
+            connection.rollback()
+    assert waiting.result(timeout=30) == "parent"
+    assert waiting.attempts == 1
+    assert [one.result(timeout=30) for one in marked(q, mark)] == ([] if commits else ["child"])
+    assert q.enqueue("echo", "late", external_id=id).result(timeout=30) == ("person" if commits else "child")
+
+
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
-        (lambda here: here.options(external_id="x").submit(pow, 1, 1), "external_id cannot be given inside a task"),
+        (lambda here: here.options(on_duplicate="error").submit(pow, 1, 1), "on_duplicate cannot be given inside"),
+        (lambda here: here.options(external_id="x").map(pow, [1], [1]), "external_id is a callable of the item for a"),
+        (lambda here: here.options(external_id="").submit(pow, 1, 1), "external_id must have 1 to 500 characters"),
         (lambda here: here.options(prioritty=1).submit(pow, 1, 1), "no option 'prioritty'"),
         (lambda here: here.submit(5), "pass f itself"),
         (lambda here: here.map(pow, range(20_000), range(20_000)), "10,000"),
         (lambda here: [here.map(pow, range(6_000), range(6_000)) for _ in range(2)], "10,000"),
         (lambda here: here.enqueue("echo", {1, 2}), "JSON"),
     ],
-    ids=["external id", "unknown", "pass f itself", "too many", "too many in all", "no JSON"],
+    ids=[
+        "on_duplicate",
+        "one id for a map",
+        "empty id",
+        "unknown",
+        "pass f itself",
+        "too many",
+        "too many in all",
+        "no JSON",
+    ],
 )
 def test_what_cannot_be_submitted_is_an_error_in_the_task(q: Queue, ask: Any, said: str) -> None:
     def parent() -> None:
@@ -192,3 +274,28 @@ def test_only_the_worker_that_wrote_this_very_run_as_done_makes_them_and_once(da
         assert [id for id, _ in transaction.all(spawn(worker.id, [(other, 1, child._replace(id=78))]))] == [78]
         raise goque.DatabaseError("78 must not stay")
     assert 78 not in rig.rows()
+
+
+def test_external_ids_are_taken_by_whom_the_fence_lets_in_and_from_batches_that_are_gone(database: Database) -> None:
+    rig = Rig(database)
+    lane = rig.lane()
+    parent, other = rig.tasks(lane, 2)
+    worker = rig.worker()
+    held = {task.id: task for task in worker.claim(lane)}
+    wanted = [Single(id, lane, b"x", 1, external_id=f"id {id}") for id in (71, 72)]
+    rig.ask("insert into goque.deleted_batch (id, total) values (4711, 1) returning id")
+    gone = 4711 * SPAN
+    rig.ask(f"insert into goque.external_id select type, 'id 72', {gone} from goque.lane returning task_id")
+
+    def spawned(parent: int, run: int = 1) -> list[int]:
+        asked = [(parent, run, one) for one in wanted]
+        return sorted(task for task, _ in worker.connection.all(spawn(worker.id, asked)))
+
+    assert spawned(parent) == []
+    assert [row.external_id for row in rig.ask("select * from goque.external_id")] == ["id 72"]
+    worker.succeed(held[parent], held[other])
+    assert spawned(parent) == [71]
+    assert worker.connection.run(forget_holders(wanted)) == 1
+    assert spawned(other) == [72]
+    assert spawned(parent) == spawned(other) == []
+    assert rig.broken() == []

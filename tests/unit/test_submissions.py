@@ -65,6 +65,25 @@ def test_a_retry_policy_arrives_encoded_and_main_need_not_load_it() -> None:
     assert policies.load(got.policy) == ([1, 2], None, [ValueError])
 
 
+def test_external_ids_arrive_with_the_calls_that_have_them() -> None:
+    calls = [((base, 2), {}) for base in range(3)]
+    sent = submissions.of_function(pow, calls, {"external_id": lambda base, _: f"pow {base}"}, is_map=True)
+    got = journey(sent)
+    assert got.external_ids == ["pow 0", "pow 1", "pow 2"]
+    assert got.options == {}
+    assert journey(submissions.of_type("send_email", {}, {"external_id": "order-1"})).external_ids == ["order-1"]
+    assert journey(given()).external_ids == []
+
+
+@pytest.mark.parametrize("ids", [b"5", b"[5]", b'[""]', b'["a", "b"]', b"[" * 100_000, b""])
+def test_external_ids_that_no_child_sends_are_malformed(ids: bytes) -> None:
+    sent = given()
+    parts = [sent.code, b"", ids, *sent.calls]
+    facts = {"type": sent.type, "function": sent.function, "options": {}, "lengths": [len(part) for part in parts]}
+    with pytest.raises(Malformed):
+        submissions.read(json.dumps(facts).encode(), b"".join(parts))
+
+
 def test_more_bytes_than_may_be_are_refused_in_the_child() -> None:
     with pytest.raises(goque.PayloadTooLarge):
         submissions.frame(submissions.of_function(len, [((b"x" * 100,), {})], {}), 50)
@@ -89,7 +108,7 @@ def changed(**fields: Any) -> bytes:
         changed(lengths=[-1, 1 + len(BODY)]),
         changed(lengths=[len(BODY)]),
         changed(lengths=[True] * len(BODY)),
-        changed(lengths=[0] * (submissions.MOST_CALLS + 2) + [len(BODY)]),
+        changed(lengths=[0] * (submissions.MOST_CALLS + 3) + [len(BODY)]),
         changed(type=""),
         changed(type=5),
         changed(function=5),

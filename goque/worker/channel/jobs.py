@@ -75,6 +75,8 @@ class Submission(NamedTuple):
     """Encoded arguments, or JSON payloads, one for each task."""
     options: dict[str, Any]
     """Those that were given."""
+    external_ids: list[str]
+    """One for each task, or none at all."""
 
 
 class Finished(NamedTuple):

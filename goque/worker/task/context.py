@@ -132,6 +132,8 @@ class TaskContext:
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         """One call of a function, made together with this task's outcome. This task's metadata goes with it.
 
+        With an ``external_id`` that a task of this function has by then, none is made.
+
         Raises:
             InvalidInput: function or arguments cannot be stored.
         """
@@ -140,14 +142,19 @@ class TaskContext:
         self._ask(submissions.of_function(fn, [(args, kwargs)], self._options_given()))
 
     def map(self, fn: Callable[..., Any], /, *iterables: Iterable[Any]) -> None:
-        """One call per item, as ``submit`` makes them, one by one and not as a batch; a run may ask for 10,000."""
+        """One call per item, as ``submit`` makes them, one by one and not as a batch; a run may ask for 10,000.
+
+        An ``external_id`` is a callable of the item.
+        """
         from goque.worker.channel import submissions
 
         calls = ((args, dict[str, Any]()) for args in zip(*iterables, strict=True))
-        self._ask(submissions.of_function(fn, calls, self._options_given()))
+        self._ask(submissions.of_function(fn, calls, self._options_given(), is_map=True))
 
     def enqueue(self, type: str, payload: Any = None, **options: Any) -> None:
         """One task of a named type, made together with this task's outcome. This task's metadata goes with it.
+
+        With an ``external_id`` that a task of this type has by then, none is made.
 
         Raises:
             PayloadError: the payload cannot be stored.
