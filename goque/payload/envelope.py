@@ -21,6 +21,8 @@ UNSIGNED = 0
 _MAC_BYTES = 16
 _BODY = 1 + 4 + _MAC_BYTES
 _BLOCK = 64
+_WORTH_A_VIEW = 16_384
+"""Bytes; to copy fewer costs less than to make a view of them."""
 _length = struct.Struct(">I").pack
 
 
@@ -73,8 +75,11 @@ class _Mac:
 
     def code(self, context: bytes, body: bytes | memoryview) -> bytes:
         inner = self._inner.copy()
-        inner.update(_length(len(context)) + context)
-        inner.update(body)
+        if len(body) < _WORTH_A_VIEW:
+            inner.update(b"".join((_length(len(context)), context, body)))
+        else:
+            inner.update(_length(len(context)) + context)
+            inner.update(body)
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.digest()[:_MAC_BYTES]
@@ -115,9 +120,9 @@ class Opener:
         self._allow_unsigned = allow_unsigned or ring.is_empty
         self._macs: dict[bytes, _Mac] = {}
 
-    def open(self, context: bytes, blob: bytes | memoryview) -> memoryview:
-        """The body, without a copy. KeyMissing without the key, SignatureInvalid when it is not what was signed."""
-        view = memoryview(blob)
+    def open(self, context: bytes, blob: bytes | memoryview) -> bytes | memoryview:
+        """The body, a large one without a copy. KeyMissing without the key, SignatureInvalid when it was not signed."""
+        view = blob if len(blob) < _WORTH_A_VIEW else memoryview(blob)
         version = view[0] if len(view) else -1
         if version == UNSIGNED and self._allow_unsigned:
             return view[1:]
@@ -150,7 +155,7 @@ def seal(key: Key | None, purpose: Purpose, context: bytes, body: bytes) -> byte
 
 def open_(
     ring: KeyRing, purpose: Purpose, context: bytes, blob: bytes | memoryview, *, allow_unsigned: bool = False
-) -> memoryview:
+) -> bytes | memoryview:
     """The body of one envelope; use an ``Opener`` for many."""
     return Opener(ring, purpose, allow_unsigned=allow_unsigned).open(context, blob)
 

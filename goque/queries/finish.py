@@ -104,6 +104,10 @@ def lock_fenced(rows: RowFunction, *also: Condition) -> Cte:
     )
 
 
+_SUCCESS_ARRAYS = ("ids", "runs", "results", "agos", "run_s", "cpu_s", "max_rss_mb", "logs")
+"""As the fields of ``Success``."""
+
+
 @template(read=scalar)
 def _succeed() -> Query[Any]:
     rows = unnest(
@@ -143,18 +147,8 @@ def _succeed() -> Query[Any]:
 
 def succeed(worker: int, ended: Sequence[Success]) -> Statement[int]:
     """Write results. Gives back the ids that were still this worker's."""
-    rows = sorted(ended, key=lambda one: one.id)
-    return _succeed.bind(
-        worker=worker,
-        ids=[row.id for row in rows],
-        runs=[row.run for row in rows],
-        results=[row.result for row in rows],
-        agos=[row.ago for row in rows],
-        run_s=[row.run_s for row in rows],
-        cpu_s=[row.cpu_s for row in rows],
-        max_rss_mb=[row.max_rss_mb for row in rows],
-        logs=[row.log for row in rows],
-    )
+    columns = map(list, zip(*sorted(ended), strict=True))
+    return _succeed.bind(worker=worker, **dict(zip(_SUCCESS_ARRAYS, columns, strict=True)))
 
 
 def _ends() -> RowFunction:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar, overload
 
 from goque.errors import InvalidInput
@@ -91,13 +91,22 @@ def _spread(read: Callable[..., Row]) -> Reader[Row]:
     return lambda row: read(*row)
 
 
+def _quick(read: Callable[..., Row], columns: int) -> Reader[Row]:
+    """A named tuple's ``_make`` without its check of the length for each row, at a third of the cost."""
+    made: Any = getattr(read, "__self__", None)
+    fields = getattr(made, "_fields", None)
+    if fields is None or read != made._make or len(fields) != columns:
+        return read
+    return partial(tuple.__new__, made)
+
+
 def reader(read: Callable[..., Row], columns: tuple[tuple[str, SqlType[Any], bool], ...]) -> Reader[Row]:
     """How a row of these columns is read: ``read`` of it, with text turned into members of its enum before.
 
     ``read`` takes the row; a dataclass takes the columns in order.
     """
     spread: bool = is_dataclass(read)
-    shape = _spread(read) if spread else read
+    shape = _spread(read) if spread else _quick(read, len(columns))
     loads = [(place, sql_type.load) for place, (_, sql_type, _) in enumerate(columns) if sql_type.load is not None]
     if not loads:
         return shape

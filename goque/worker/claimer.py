@@ -155,43 +155,33 @@ class Claimer(Attendant):
                 self._desk.unstarted(fresh)
 
     def _take(self, asks: Sequence[Ask], number: int, rows: list[claim.Claimed]) -> None:
-        lowest: dict[int, tuple[int, int]] = {}
+        found: dict[int, list[int]] = {}
         for row in rows:
-            count, seq = lowest.get(row.lane, (0, row.seq))
-            lowest[row.lane] = (count + 1, min(seq, row.seq))
-        self._roster.took(asks, lowest)
+            found.setdefault(row.lane, []).append(row.seq)
+        self._roster.took(asks, {lane: (len(seqs), min(seqs)) for lane, seqs in found.items()})
         if self._roster.empty:
             self._look_wanted = True
         if not rows:
             return
         self.looked_in_vain = 0
         self._claimed(len(rows))
-        tasks = [
-            Held(
-                row.id,
-                row.lane,
-                row.run,
-                row.attempts,
-                row.max_attempts,
-                row.losses,
-                number,
-                row.args,
-                row.metadata,
-                row.checkpoint,
-                row.expired,
-                scheduled=row.slot,
-                ready_at=row.seq,
-                traceparent=row.traceparent,
-            )
-            for row in rows
-        ]
+        now = time.monotonic()
+        tasks = [Held(*row, number, now) for row in rows]
         self._desk.claimed(tasks)
         self._fresh = tasks
-        self._programs.learn({row.lane for row in rows}, held=[lane for lane, _ in self._desk.by_lane()])
-        suspects = [held for held in tasks if held.alone and not held.expired]
-        self._large += [held for held in tasks if held.args is None and not held.alone and not held.expired]
+        self._programs.learn(found, held=[lane for lane, _ in self._desk.by_lane()])
+        at_hand, suspects = [], []
+        for held in tasks:
+            if held.expired:
+                at_hand.append(held)
+            elif held.alone:
+                suspects.append(held)
+            elif held.args is None:
+                self._large.append(held)
+            else:
+                at_hand.append(held)
         self._fresh = suspects
-        self._prepare([held for held in tasks if held.expired or (held.args is not None and not held.alone)])
+        self._prepare(at_hand)
         if suspects:
             self._mark_suspects(suspects)
             self._fresh = []

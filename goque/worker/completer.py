@@ -191,15 +191,19 @@ class Completer(Attendant):
     def _say_endings(self, turn: _Turn, ended: list[Ended], late: _Unmatched) -> None:
         if not ended:
             return
+        successes, others = [], []
+        runs: dict[int, list[float]] = {}
         for one in ended:
             if one.outcome.kind == "done":
-                self._roster.measured(one.held.lane, one.outcome.run_s)
-        successes = [one for one in ended if one.outcome.kind == "done"]
-        others = [one for one in ended if one.outcome.kind != "done"]
+                successes.append(one)
+                runs.setdefault(one.held.lane, []).append(one.outcome.run_s)
+            else:
+                others.append(one)
+        for lane, seconds in runs.items():
+            self._roster.measured(lane, seconds)
         if successes:
-            rows = [self._ledger.success(one) for one in successes]
             turn.add(
-                finish.succeed(self._me.id, rows),
+                finish.succeed(self._me.id, self._ledger.successes(successes)),
                 lambda ids: self._written(successes, dict.fromkeys(ids, Status.DONE), late),
             )
             self._say_spawned(turn, [one for one in successes if one.held.submissions])

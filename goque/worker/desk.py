@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ from goque.worker.channel.jobs import Submission
 
 LOW = 64
 """With fewer tasks ready than this, the claimer is told that there is room."""
-WORTH_WRITING = 256
+WORTH_WRITING = 512
 """Outcomes that are written without waiting for more."""
 MOST_BYTES = 64 * 1024 * 1024
 """Results, and tasks that were asked for, that are written at once, unless a single outcome takes more."""
@@ -30,9 +30,13 @@ ROW_BYTES = 4096
 """What a task is taken to cost beside its arguments."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Held:
-    """A task that this worker has claimed and not yet ended. ``args`` is verified; None while it is to be fetched."""
+    """A task that this worker has claimed and not yet ended. ``args`` is verified; None while it is to be fetched.
+
+    One is made for every task. So the first fields are those of ``queries.claim.Claimed``, in their order, and what
+    most tasks never have is an attribute of the class until it changes.
+    """
 
     id: int
     lane: int
@@ -40,37 +44,37 @@ class Held:
     attempts: int
     max_attempts: int
     losses: int
-    claim: int
-    args: bytes | None
-    metadata: dict[str, Any] | None = None
-    checkpoint: bytes | None = None
-    expired: bool = False
-    started: bool = False
-    """``processing`` is committed."""
-    running_since: float | None = None
-    """``time.monotonic()`` at which it was first seen running."""
-    stop: str | None = None
-    """Why it is being stopped: canceled, timeout or handed_back."""
-    suspect: bool = False
-    """It ran beside others in a child that died."""
-    progress: dict[str, Any] | None = None
-    new_checkpoint: bytes | None = None
-    live_log: str = ""
-    submissions: list[Submission] | None = None
-    """Tasks that its code asked for; None where it did not."""
-    spawned: list[Single] | None = None
-    """The same, signed and ready to be stored."""
-    over: bool = False
-    """Its end is written, or it is another's by now."""
-    scheduled: datetime | None = None
-    """The slot of its schedule."""
-    ready_at: int = 0
+    ready_at: int
     """When it became ready, in microseconds since 1970 on the database's clock."""
-    args_bytes: int = 0
-    traceparent: str | None = None
+    metadata: dict[str, Any] | None
+    checkpoint: bytes | None
+    expired: bool
+    args: bytes | None
+    scheduled: datetime | None
+    """The slot of its schedule."""
+    traceparent: str | None
     """The span in which it was sent alone; those of a map have their lane's."""
-    since: float = field(default_factory=time.monotonic)
+    claim: int
+    since: float
     """``time.monotonic()`` at which it was claimed."""
+    args_bytes: int = field(default=0, init=False)
+    started: bool = field(default=False, init=False)
+    """``processing`` is committed."""
+    running_since: float | None = field(default=None, init=False)
+    """``time.monotonic()`` at which it was first seen running."""
+    stop: str | None = field(default=None, init=False)
+    """Why it is being stopped: canceled, timeout or handed_back."""
+    suspect: bool = field(default=False, init=False)
+    """It ran beside others in a child that died."""
+    progress: dict[str, Any] | None = field(default=None, init=False)
+    new_checkpoint: bytes | None = field(default=None, init=False)
+    live_log: str = field(default="", init=False)
+    submissions: list[Submission] | None = field(default=None, init=False)
+    """Tasks that its code asked for; None where it did not."""
+    spawned: list[Single] | None = field(default=None, init=False)
+    """The same, signed and ready to be stored."""
+    over: bool = field(default=False, init=False)
+    """Its end is written, or it is another's by now."""
 
     @property
     def asked_bytes(self) -> int:
@@ -131,15 +135,14 @@ class Desk:
 
     # the claimer's and the completer's side
 
-    def claimed(self, tasks: Iterable[Held]) -> None:
+    def claimed(self, tasks: Sequence[Held]) -> None:
         """Take in what a claim brought; it is ready once ``make_ready`` says so."""
         with self.changed:
             if not self._held:
                 self.changed.notify_all()  # whoever held nothing has nothing to mark or to watch, and may sleep long
-            for held in tasks:
-                self._held[held.id] = held
-                self._lanes[held.lane] += 1
-                self._claims[held.claim] += 1
+            self._held.update((held.id, held) for held in tasks)
+            self._lanes.update(held.lane for held in tasks)
+            self._claims.update(held.claim for held in tasks)
 
     def make_ready(self, tasks: Iterable[Held]) -> None:
         """These may be started now."""
@@ -174,7 +177,9 @@ class Desk:
         """How many outcomes fit into one statement: a message to PostgreSQL ends at 1 GiB."""
         size = 0
         for number, one in enumerate(self._ended[:most]):
-            size += len(one.outcome.result or b"") + one.held.asked_bytes
+            size += len(one.outcome.result or b"")
+            if one.held.submissions:
+                size += one.held.asked_bytes
             if size > MOST_BYTES and number:
                 return number
         return most
@@ -182,20 +187,17 @@ class Desk:
     def written(self, tasks: Iterable[Held]) -> None:
         """These are over for this worker."""
         with self.changed:
+            over = []
             for held in tasks:
                 if held.over:
                     continue
                 held.over = True
+                over.append(held)
                 # Handed back and claimed again at once, a later run of it may stand in its place.
                 if self._held.get(held.id) is held:
                     del self._held[held.id]
-                self._lanes[held.lane] -= 1
-                if not self._lanes[held.lane]:
-                    del self._lanes[held.lane]
-                self._claims[held.claim] -= 1
-                if not self._claims[held.claim]:
-                    del self._claims[held.claim]
-                    self._closed_claims.append(held.claim)
+            _take_off(self._lanes, Counter(held.lane for held in over))
+            self._closed_claims += _take_off(self._claims, Counter(held.claim for held in over))
             if len(self._ready) < LOW:
                 self.room.notify_all()
 
@@ -213,14 +215,12 @@ class Desk:
         with self.changed:
             if not self._ready:
                 return []
-            wanted = self._ready[0].lane if lane is None else lane
-            taken: list[Held] = []
-            while self._ready and len(taken) < most and self._ready[0].lane == wanted:
-                if self._ready[0].alone and taken:
-                    break
-                taken.append(self._ready.popleft())
-                if taken[-1].alone:
-                    break
+            ready = self._ready
+            taken = [ready.popleft()] if lane is None or ready[0].lane == lane else []
+            if taken and not taken[0].alone:
+                wanted = taken[0].lane
+                while ready and len(taken) < most and ready[0].lane == wanted and not ready[0].alone:
+                    taken.append(ready.popleft())
             if len(self._ready) < LOW:
                 self.room.notify_all()
             return taken
@@ -301,3 +301,12 @@ class Desk:
             for collection in (self._held, self._ready, self._ended, self._unstarted, self._lanes, self._claims):
                 collection.clear()
             self._closed_claims.clear()
+
+
+def _take_off(counts: Counter[int], off: Counter[int]) -> list[int]:
+    """Count so many less of each; gives back those of which none is left, and forgets them."""
+    counts.subtract(off)
+    gone = [key for key in off if not counts[key]]
+    for key in gone:
+        del counts[key]
+    return gone

@@ -19,9 +19,9 @@ from goque.worker.roster import PATIENCE_S, Roster
 
 log = logging.getLogger("goque.worker")
 
-AHEAD_S = 0.004
+AHEAD_S = 0.010
 """Seconds of work given to a slot ahead of need, so that its child never waits for us."""
-MOST_AHEAD = 64
+MOST_AHEAD = 256
 SHORT_S = 0.1
 """Tasks shorter than this have their successor at hand when they end."""
 STUCK_S = 0.1
@@ -170,6 +170,7 @@ class Dispatcher(Service):
 
     def _handle(self, events: list[Event]) -> None:
         ended: list[Ended] = []
+        now = time.monotonic()
         for event in events:
             if isinstance(event, Finished):
                 self._slot_of.pop(event.job.task_id, None)
@@ -179,7 +180,7 @@ class Dispatcher(Service):
                 if event.outcome.kind == "unloadable":
                     self._cannot_load(held, event.outcome.module)
                 else:
-                    ended.append(Ended(held, self._judged(held, event.outcome)))
+                    ended.append(Ended(held, self._judged(held, event.outcome), now))
             elif isinstance(event, Returned):
                 self._take_back(event, ended)
             elif isinstance(event, Progressed):

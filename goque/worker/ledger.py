@@ -78,20 +78,23 @@ class Ledger:
         """The lanes that this worker cannot run."""
         return sorted(self._lacking)
 
-    def success(self, ended: Ended) -> Success:
-        """The row of a run that returned."""
-
-        held, outcome = ended.held, ended.outcome
-        return Success(
-            held.id,
-            held.run,
-            self._results.seal(run_context(held.id, held.run), outcome.result or b""),
-            max(0.0, time.monotonic() - ended.at),
-            outcome.run_s,
-            outcome.cpu_s,
-            outcome.max_rss / MIB,
-            storable(outcome.log) or None,
-        )
+    def successes(self, ended: Iterable[Ended]) -> list[Success]:
+        """The rows of runs that returned."""
+        now, seal = time.monotonic(), self._results.seal
+        return [
+            Success(
+                held.id,
+                held.run,
+                seal(run_context(held.id, held.run), outcome.result or b""),
+                now - one.at if now > one.at else 0.0,
+                outcome.run_s,
+                outcome.cpu_s,
+                outcome.max_rss / MIB,
+                (outcome.log and storable(outcome.log)) or None,
+            )
+            for one in ended
+            for held, outcome in ((one.held, one.outcome),)
+        ]
 
     def end(self, ended: Ended) -> End:
         """The row of a run that did not return, or whose task was canceled meanwhile."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from goque.errors import KeyMissing, ResultExpired, SignatureInvalid
-from goque.model.identity import SPAN, batch_of, position_of
+from goque.model.identity import SPAN, batch_of
 from goque.model.manifest import App
 from goque.payload import policies
 from goque.payload.envelope import Opener, Purpose, context_of, item_context
@@ -94,29 +94,26 @@ class Programs:
         context = context_of(function_hash, held.id)
         return bytes(self._openers[Purpose.SINGLE].open(context, blob))
 
-    def checkpoint(self, held: Held) -> bytes | None:
-        """What an earlier attempt left, verified; None when there is nothing, or nothing to trust."""
-        if held.checkpoint is None:
-            return None
+    def checkpoint(self, task: int, sealed: bytes) -> bytes | None:
+        """What an earlier attempt left, verified; None when it is nothing to trust."""
         try:
-            return bytes(self._openers[Purpose.CHECKPOINT].open(context_of(held.id), held.checkpoint))
+            return bytes(self._openers[Purpose.CHECKPOINT].open(context_of(task), sealed))
         except (SignatureInvalid, KeyMissing):
             return None
 
     def job(self, held: Held, args: bytes) -> Job:
         """One run of a task, ready for a child."""
+        # In order and not by name: it is done for every task.
         return Job(
-            task_id=held.id,
-            run=held.run,
-            args=args,
-            attempt=held.attempts + 1,
-            timeout=self._lanes[held.lane].row.timeout_s,
-            alone=held.alone,
-            metadata=held.metadata,
-            checkpoint=self.checkpoint(held),
-            batch=batch_of(held.id),
-            position=position_of(held.id),
-            scheduled=None if held.scheduled is None else held.scheduled.isoformat(),
+            held.id,
+            held.run,
+            args,
+            held.attempts + 1,
+            self._lanes[held.lane].row.timeout_s,
+            held.alone,
+            held.metadata,
+            held.checkpoint and self.checkpoint(held.id, held.checkpoint),
+            held.scheduled.isoformat() if held.scheduled else None,
         )
 
     def _verified(self, row: LaneRow) -> Lane:

@@ -21,7 +21,7 @@ HORIZON = 0.4
 PATIENCE_S = 0.8
 """What was claimed and has not begun for so long was claimed by mistake and goes back, for workers that are idle."""
 LANES_PER_CLAIM = 8
-ROWS_PER_CLAIM = 512
+ROWS_PER_CLAIM = 1024
 MOST_KNOWN = 2 * MOST_LANES
 """Lanes, and functions, that are remembered: a worker meets ever new ones, and lives for months."""
 FASTEST = 4e-5
@@ -42,12 +42,13 @@ class Pace:
 
     seconds: float | None = None
 
-    def add(self, run_s: float) -> None:
-        """Take one measured run into account; a slow one counts at once, quick ones by and by."""
-        if self.seconds is None or run_s > 4 * self.seconds:
-            self.seconds = run_s
+    def add(self, runs: Sequence[float]) -> None:
+        """Take measured runs into account; a slow one counts at once, quick ones by and by."""
+        longest = max(runs)
+        if self.seconds is None or longest > 4 * self.seconds:
+            self.seconds = longest
         else:
-            self.seconds += 0.1 * (run_s - self.seconds)
+            self.seconds += (1 - 0.9 ** len(runs)) * (sum(runs) / len(runs) - self.seconds)
 
 
 @dataclass(slots=True)
@@ -78,10 +79,10 @@ class Roster:
         """Whether no lane is known to have work."""
         return not self._listed
 
-    def measured(self, lane: int, run_s: float) -> None:
-        """One task of this lane ran for so many seconds."""
+    def measured(self, lane: int, runs: Sequence[float]) -> None:
+        """Tasks of this lane ran for so many seconds; at least one."""
         for pace in self._paces_of(lane):
-            pace.add(run_s)
+            pace.add(runs)
 
     def takes_longer(self, lane: int, run_s: float) -> None:
         """A task of this lane runs for so many seconds already."""

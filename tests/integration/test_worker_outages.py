@@ -398,10 +398,15 @@ class TestHeartbeat:
         assert heartbeat.stopping.is_set()
 
 
+def held_at(task: int, run: int, *, lane: int) -> Held:
+    """A task as claim number ``run`` brought it."""
+    return Held(task, lane, run, 0, 3, 0, 0, None, None, False, b"", None, None, run, 0.0)
+
+
 class TestDesk:
     def test_a_task_that_came_back_before_its_hand_back_was_heard_of_is_counted_once(self) -> None:
         desk = Desk()
-        early, late = (Held(1, 7, run, 0, 3, 0, run, b"") for run in (1, 2))
+        early, late = (held_at(1, run, lane=7) for run in (1, 2))
         desk.claimed([early])
         desk.claimed([late])
         desk.written([early])
@@ -419,9 +424,7 @@ class TestDesk:
         monkeypatch.setattr(desks, "MOST_BYTES", 100)
         desk = Desk()
         sizes = [40, 40, 40, 500, 10, 10]
-        desk.ended(
-            Ended(Held(n, 1, 1, 0, 3, 0, 1, b""), Outcome("done", result=b"r" * size)) for n, size in enumerate(sizes)
-        )
+        desk.ended(Ended(held_at(n, 1, lane=1), Outcome("done", result=b"r" * size)) for n, size in enumerate(sizes))
         written = []
         while found := desk.outgoing(10)[0]:
             written.append([len(one.outcome.result or b"") for one in found])

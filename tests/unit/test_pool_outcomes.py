@@ -12,6 +12,7 @@ import pool_tasks as tasks
 import pytest
 from pool_driver import Driver, driven, job, program, written
 
+from goque.model.identity import task_id
 from goque.model.retries import RetryPolicy
 from goque.payload import codec, policies
 from goque.worker.channel import capture
@@ -266,28 +267,27 @@ def test_a_child_that_writes_nonsense_is_killed_and_nothing_else_suffers(pool: D
 
 
 def test_context_knows_the_task_and_carries_progress_and_checkpoints(pool: Driver) -> None:
-    start = codec.dumps({"at": 7})
+    start, task = codec.dumps({"at": 7}), task_id(batch=2000, position=5)
     pool.send(
         0,
         program(tasks.tell),
         [
             job(
-                90,
+                task,
                 None,
                 attempt=2,
                 timeout=60.0,
                 metadata={"a": [1]},
                 checkpoint=start,
-                position=5,
                 scheduled="2026-11-24T03:00:00+01:00",
             )
         ],
     )
-    seen = pool.value(90)
+    seen = pool.value(task)
     assert seen["deadline"] > 0
     del seen["deadline"]
     assert seen == {
-        "task": 90,
+        "task": task,
         "attempt": 2,
         "metadata": {"a": [1]},
         "restored": {"at": 7},
@@ -295,8 +295,8 @@ def test_context_knows_the_task_and_carries_progress_and_checkpoints(pool: Drive
         "position": 5,
         "slot": "2026-11-24T03:00:00+01:00",
     }
-    assert codec.loads(pool.checkpoints[90]) == {"at": 8}
-    mine = [event for event in pool.progress if event.job.task_id == 90]
+    assert codec.loads(pool.checkpoints[task]) == {"at": 8}
+    mine = [event for event in pool.progress if event.job.task_id == task]
     assert (mine[-1].done, mine[-1].total, mine[-1].note) == (2, 2, "all")
 
 

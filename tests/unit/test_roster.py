@@ -19,14 +19,14 @@ def test_the_first_claim_of_an_unknown_function_takes_free_slots_only() -> None:
     roster = Roster(2)
     roster.refresh([lane(1, 7)])
     assert wanted(roster, 1) == 2
-    roster.measured(1, 0.001)
+    roster.measured(1, [0.001])
     assert wanted(roster, 1) > 100
 
 
 def test_another_batch_of_a_function_begins_with_what_is_known_of_it() -> None:
     roster = Roster(2)
     roster.refresh([lane(1, 7)])
-    roster.measured(1, 0.001)
+    roster.measured(1, [0.001])
     roster.refresh([lane(2, 7)])
     assert wanted(roster, 2) > 100
     roster.refresh([lane(3, 8)])
@@ -36,7 +36,7 @@ def test_another_batch_of_a_function_begins_with_what_is_known_of_it() -> None:
 def test_what_is_measured_in_a_lane_of_its_own_counts_more() -> None:
     roster = Roster(2)
     roster.refresh([lane(1, 7), lane(2, 7)])
-    roster.measured(1, 0.001)
+    roster.measured(1, [0.001])
     roster.takes_longer(2, 10.0)
     assert roster.pace(2) == 10.0
     assert roster.pace(1) == 0.001
@@ -47,6 +47,6 @@ def test_lanes_are_forgotten_by_and_by(monkeypatch) -> None:  # type: ignore[no-
     roster = Roster(1)
     for number in range(1, 6):
         roster.refresh([lane(number, number)])
-        roster.measured(number, 0.5)
+        roster.measured(number, [0.5])
     assert roster.pace(1) is None
     assert roster.pace(5) == 0.5

@@ -56,8 +56,6 @@ class Job(NamedTuple):
     metadata: dict[str, Any] | None = None
     """Plain JSON values."""
     checkpoint: bytes | None = None
-    batch: int | None = None
-    position: int | None = None
     scheduled: str | None = None
     """The schedule's moment that this task was made for, in ISO format."""
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from goque.errors import InvalidInput
+from goque.model.identity import batch_of, position_of
 from goque.worker.channel.capture import Log
 from goque.worker.channel.jobs import Job, Submission
 from goque.worker.channel.protocol import CHECKPOINTED, PROGRESSED, SUBMITTED
@@ -204,8 +205,8 @@ def current() -> TaskContext:
         worker_slot=attempt.slot,
         deadline=None if job.timeout is None else attempt.started + job.timeout,
         metadata=dict(job.metadata or {}),
-        batch=job.batch,
-        position=job.position,
+        batch=batch_of(job.task_id),
+        position=position_of(job.task_id),
         _attempt=attempt,
         _serial=attempt.serial,
         _checkpoint=job.checkpoint,
