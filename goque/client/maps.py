@@ -7,7 +7,6 @@ unless the items are a plain sequence that can be read while COPY is under way.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from copy import copy
@@ -19,14 +18,15 @@ from goque.client.functions import Functions, StoredFunction, environment, namer
 from goque.client.items import Call, Items
 from goque.client.objects import gone
 from goque.client.rows import COLUMNS, Encoder, Shared, Spool, framed
+from goque.client.sameness import Changes, call_digest
 from goque.client.waker import Waker
-from goque.errors import BatchMismatch, DatabaseError, DuplicateTask, InvalidInput
+from goque.errors import DatabaseError, DuplicateTask, InvalidInput
 from goque.model.durations import seconds
 from goque.model.identity import CACHED, SPAN, task_id
 from goque.model.options import Options
 from goque.model.wording import number_of
 from goque.payload import codec, refs
-from goque.payload.digests import digest
+from goque.payload.digests import DIGEST_BYTES, digest
 from goque.payload.envelope import Purpose, Sealer, context_of
 from goque.payload.functions import python_version
 from goque.payload.keys import KeyRing
@@ -35,12 +35,8 @@ from goque.queries import duplicates, enqueue, objects, reading
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
 
-DIGEST = 16
-"""Bytes of an item's digest."""
 DIGESTS_PER_ROW = 65_536
 NAME_TAKEN = "23505"
-SHOWN = 1_000
-"""Positions listed in a ``BatchMismatch``."""
 
 
 class Mapped(NamedTuple):
@@ -114,7 +110,7 @@ class Maps:
         held: list[Call] | None = [] if work.options.on_change != "raise" else None
         calls = items.calls if held is None else _kept(items.calls, held)
         if existing := self._database.seen(reading.batch_by_name(self._owner, name)):
-            return self._meet(work, existing[0], b"".join(map(_digest, calls)), held, cancel)
+            return self._meet(work, existing[0], b"".join(map(call_digest, calls)), held, cancel)
         given = bytearray()
         try:
             return self._store_new(work, Items(calls, items.total, False), digests=given)
@@ -162,22 +158,17 @@ class Maps:
         same_function = work.sameness in existing.sameness
         if same_function and given == there:
             return Mapped(existing.id, existing.total, False)
-        added, removed = _difference(there, given)
+        changes = Changes.between(there, given, same_function)
         if work.options.on_change == "extend" and held is not None and same_function:
-            if not added:
+            if not changes.added:
                 return Mapped(existing.id, existing.total, False)
-            grown = self._extend(work, existing, [held[position] for position in added])
+            grown = self._extend(work, existing, [held[position] for position in changes.added])
             return grown or self._store_new(work, Items(iter(held), len(held), False))
         if work.options.on_change == "replace" and held is not None:
             cancel(existing.id, "replaced by a batch of the same name")
             with_total = Items(iter(held), len(held), False)
             return self._store_new(work, with_total, supersede=existing.id)
-        raise BatchMismatch(
-            _mismatch(work, existing, added, removed, same_function),
-            added=added[:SHOWN],
-            removed=removed[:SHOWN],
-            function_changed=not same_function,
-        )
+        raise changes.refusal(existing)
 
     def _extend(self, work: Work, existing: BatchRow, calls: list[Call]) -> Mapped | None:
         """Add items to a batch, in a lane of their own; None if it has been deleted meanwhile."""
@@ -262,9 +253,9 @@ class Maps:
                 raise gone(sorted(missing))
         waits = shared.ready is None
         transaction.run(enqueue.tallied(shared.lane, new=0 if waits else total, pending=total if waits else 0))
-        for start in range(0, len(encoder.digests), DIGEST * DIGESTS_PER_ROW):
-            piece = bytes(encoder.digests[start : start + DIGEST * DIGESTS_PER_ROW])
-            transaction.run(duplicates.item_digests(shared.batch, encoder.first + start // DIGEST, piece))
+        for start in range(0, len(encoder.digests), DIGEST_BYTES * DIGESTS_PER_ROW):
+            piece = bytes(encoder.digests[start : start + DIGEST_BYTES * DIGESTS_PER_ROW])
+            transaction.run(duplicates.item_digests(shared.batch, encoder.first + start // DIGEST_BYTES, piece))
         if encoder.external_id is not None:
             self._take_external_ids(transaction, work, encoder)
         transaction.run(self._waker.statement(Word.DUE if waits else Word.WORK))
@@ -330,7 +321,7 @@ class Maps:
             encode=lambda call: codec.encode_arguments(call[0], call[1], limit),
             seal=self._arguments.seal,
             first=first,
-            digest=_digest if options.name is not None else None,
+            digest=call_digest if options.name is not None else None,
             external_id=by_id,
         )
 
@@ -340,13 +331,8 @@ class Maps:
         return self._kwargs.seal(context_of(batch), codec.encode_arguments((), kwargs, self._limit))
 
 
-def _digest(call: Call) -> bytes:
-    args, kwargs = call
-    return digest((args, kwargs) if kwargs else args)
-
-
 def _cached(call: Call) -> str:
-    return CACHED + _digest(call).hex()
+    return CACHED + call_digest(call).hex()
 
 
 def _kept(calls: Iterable[Call], held: list[Call]) -> Iterator[Call]:
@@ -354,53 +340,6 @@ def _kept(calls: Iterable[Call], held: list[Call]) -> Iterator[Call]:
     for call in calls:
         held.append(call)
         yield call
-
-
-def _difference(there: bytes, given: bytes) -> tuple[list[int], list[int]]:
-    """Positions of given items that are not there, and of those there that were not given."""
-    held = [there[at : at + DIGEST] for at in range(0, len(there), DIGEST)]
-    asked = [given[at : at + DIGEST] for at in range(0, len(given), DIGEST)]
-    left = Counter(held)
-    added = []
-    for position, one in enumerate(asked):
-        if left[one] > 0:
-            left[one] -= 1
-        else:
-            added.append(position)
-    wanted = Counter(asked)
-    removed = []
-    for position, one in enumerate(held):
-        if wanted[one] > 0:
-            wanted[one] -= 1
-        else:
-            removed.append(position)
-    return added, removed
-
-
-def _mismatch(work: Work, existing: BatchRow, added: list[int], removed: list[int], same_function: bool) -> str:
-    what = []
-    if not same_function:
-        what.append("the function or its shared arguments changed")
-    if added:
-        what.append(f"{number_of(len(added), 'item')} {'is' if len(added) == 1 else 'are'} new")
-    if removed:
-        what.append(f"{len(removed):,} of its items {'is' if len(removed) == 1 else 'are'} missing")
-    if not what:
-        what.append("the items come in another order")
-    batch = f"q.batch({work.options.name!r})"
-    extend = (
-        "on_change='extend' runs the new items with this function as well"
-        if same_function
-        else (
-            f"{batch}.retry(func) runs what failed again with the changed function"
-            + (", after which on_change='extend' adds the new items" if added else "")
-        )
-    )
-    return (
-        f"the batch {work.options.name!r} ({number_of(existing.total, 'item')}, "
-        f"{existing.created_at:%Y-%m-%d %H:%M} UTC) holds other work: {', '.join(what)}. {extend}, on_change='replace' "
-        f"cancels it and starts over, and {batch} is what is there"
-    )
 
 
 def _microseconds(moment: datetime) -> int:
