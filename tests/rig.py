@@ -181,6 +181,13 @@ class Rig:
             yield connection
             connection.rollback()
 
+    @contextmanager
+    def locked_worker(self, id: int) -> Iterator[None]:
+        """The row of a worker locked, as by its own heartbeat that is being written."""
+        with psycopg.connect(self.database.dsn) as connection:
+            connection.execute("select from goque.worker where id = %s for update", (id,))
+            yield
+
     # What people and maintenance do
 
     def cancel(self, *ids: int, reason: str | None = None) -> list[int]:
@@ -227,6 +234,10 @@ class Worker:
                 local=False,
             )
         )
+
+    def beat(self) -> list[int]:
+        """Itself, unless it is lost, and those that are lost by its look."""
+        return self.connection.alone(workers.beat(self.id, running=0, buffered=0))
 
     def claim(self, lane: int, want: int = 10, *, mark: int = 0) -> list[Claimed]:
         self._number += 1

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from goque.model.events import Events, TasksHealed
 from goque.model.states import FINAL, Status
 from goque.postgres.verbs import Verbs
-from goque.queries import duplicates, enqueue, upkeep
+from goque.queries import duplicates, enqueue, upkeep, workers
 from goque.queries.moments import Word, channel
 from goque.service import Service
 
@@ -40,8 +40,10 @@ class Healer(Service):
 
     def run_once(self) -> float | None:
         again = False
+        if ended := sum(self._database.all(workers.hang_up())):
+            log.warning("ended %s sessions that lost workers had left in the middle of a transaction", ended)
         while not self.stopping.is_set():
-            rows = self._database.all(upkeep.heal())
+            [rows] = self._database.pipeline([upkeep.heal()])
             if rows:
                 again = self._freed(rows) or again
             # Also when nothing was freed: claims of which nothing is left would stand before others for ever.

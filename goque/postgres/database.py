@@ -10,7 +10,7 @@ from goque.postgres import addresses
 from goque.postgres.callers import CallersTransaction
 from goque.postgres.connections import Connection, Pinned, Planner, Pool, Profile
 from goque.postgres.verbs import Transaction, Verbs
-from goque.sql.statement import quoted_schema
+from goque.sql.statement import Statement, quoted_schema
 
 
 class Database(Verbs):
@@ -89,6 +89,10 @@ class Dedicated(Verbs):
 
     def __repr__(self) -> str:
         return f"Dedicated({self._profile!r})"
+
+    def mark(self, statement: Statement[Any]) -> None:
+        """From now on every transaction begins with this statement, but for those that are one short statement."""
+        self._mark = statement
 
     def close(self) -> None:
         """Close the connection. A later verb opens a new one."""

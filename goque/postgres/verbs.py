@@ -32,6 +32,7 @@ class Verbs(ABC):
         self._profile = profile
         self._prepare = prepare if not profile.pooler else False
         self._settings = profile.transaction_settings()
+        self._mark: Statement[Any] | None = None
 
     @abstractmethod
     def _connection(self) -> AbstractContextManager[Connection]:
@@ -93,9 +94,18 @@ class Verbs(ABC):
         """
         if not statements:
             return []
-        with self._executed(statements) as cursors:
+        with self._executed(statements, marked=self._mark is not None) as cursors:
             rows = [_rows(cursor) for cursor in cursors]
         return [list(map(statement.read, found)) for statement, found in zip(statements, rows, strict=True)]
+
+    def alone(self, statement: Statement[_Row]) -> list[_Row]:
+        """All rows of a statement that is sent in one piece, behind a pooler too, where it goes without limits.
+
+        For what must never be left half done by a client that is stopped.
+        """
+        with self._connection() as connection, self._translated(statement.name):
+            rows = _rows(self._execute(connection, statement))
+        return list(map(statement.read, rows))
 
     def notify(self, channel: str, payload: str = "") -> None:
         """Send a notification; inside a transaction it goes out with the commit."""
@@ -145,16 +155,15 @@ class Verbs(ABC):
             yield Transaction(connection, self._profile, prepare=self._prepare)
 
     @contextmanager
-    def _executed(self, statements: Sequence[Statement[Any]]) -> Iterator[list[_Cursor]]:
+    def _executed(self, statements: Sequence[Statement[Any]], *, marked: bool = False) -> Iterator[list[_Cursor]]:
         """Cursors whose results have arrived. Several statements share one implicit transaction up to the sync."""
         name = statements[0].name if len(statements) == 1 else ", ".join(statement.name for statement in statements)
         with self._connection() as connection, self._translated(name):
-            if len(statements) == 1 and not self._settings:
+            if len(statements) == 1 and not self._settings and not marked:
                 yield [self._execute(connection, statements[0])]
                 return
             with connection.pipeline():
-                if self._settings:
-                    self._begin(connection, {})
+                self._begin(connection, {})
                 cursors = [self._execute(connection, statement) for statement in statements]
             yield cursors
 
@@ -165,12 +174,14 @@ class Verbs(ABC):
         return connection.cursor(binary=True)
 
     def _begin(self, connection: Connection, more: dict[str, str]) -> None:
-        """Give the current transaction its settings; they end with it."""
+        """Give the current transaction its settings and its mark; they end with it."""
         settings = self._settings | more
         if settings:
             calls = ", ".join(["set_config(%s, %s, true)"] * len(settings))
             values = [part for setting in settings.items() for part in setting]
             self._cursor(connection).execute(f"SELECT {calls}", values)
+        if self._mark is not None:
+            self._execute(connection, self._mark)
 
     def _text(self, statement: Statement[Any]) -> str:
         return qualify(statement.text, self._profile.schema)

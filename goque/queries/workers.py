@@ -26,12 +26,14 @@ from goque.sql import (
     lit,
     now,
     null,
+    number_of,
     scalar,
     select,
     template,
     unnest,
     update,
 )
+from goque.sql.catalog import NAME, PG_ACTIVITY, PG_LOCKS
 from goque.sql.tables import CLAIM, MAINTENANCE, TASK, WORKER
 from goque.sql.types import TIMESTAMPTZ
 
@@ -104,28 +106,27 @@ def register(
 
 @template(read=scalar)
 def _beat() -> Query[Any]:
-    return (
+    me = WORKER.id == Bind("worker", BIGINT)
+    beaten = (
         update(WORKER)
         .set(WORKER.missed, lit(0))
         .set(WORKER.beat_at, now())
         .set(WORKER.running, Bind("running", INTEGER))
         .set(WORKER.buffered, Bind("buffered", INTEGER))
-        .where(WORKER.id == Bind("worker", BIGINT), _alive())
+        .where(me, _alive())
         .returning(WORKER.id)
+        .cte("beaten")
     )
-
-
-def beat(worker: int, *, running: int, buffered: int) -> Statement[int]:
-    """This worker is well. Gives no row when it has been declared lost."""
-    return _beat.bind(worker=worker, running=running, buffered=buffered)
-
-
-@template(read=scalar)
-def _look() -> Query[Any]:
     # The absolute difference, so that a clock that was set back does not stop the looks.
     due = function("abs", DOUBLE, epoch(now() - MAINTENANCE.last_at)) >= Bind("interval", DOUBLE)
     name = MAINTENANCE.name == Bind("name", TEXT)
-    turn = select(MAINTENANCE.name).from_(MAINTENANCE).where(name, due).for_update(skip_locked=True).cte("turn")
+    turn = (
+        select(MAINTENANCE.name)
+        .from_(MAINTENANCE)
+        .where(name, due, exists(select(beaten.id).from_(beaten)))
+        .for_update(skip_locked=True)
+        .cte("turn")
+    )
     took = (
         update(MAINTENANCE)
         .set(MAINTENANCE.last_at, now())
@@ -151,15 +152,59 @@ def _look() -> Query[Any]:
         .returning(WORKER.id, WORKER.lost_at)
         .cte("counted")
     )
-    return select(counted.id).with_(turn, took, others, counted).from_(counted).where(counted.lost_at.is_not_null())
+    lost = select(counted.id).from_(counted).where(counted.lost_at.is_not_null())
+    return select(beaten.id).from_(beaten).union_all(lost).with_(beaten, turn, took, others, counted)
 
 
-def look(worker: int) -> Statement[int]:
-    """Count everybody else as missing once more, if it is time; gives the workers that are lost by it.
+def beat(worker: int, *, running: int, buffered: int) -> Statement[int]:
+    """This worker is well, and counts everybody else as missing once more, if it is time.
 
-    Belongs into one transaction with this worker's own heartbeat: only who is well himself may judge.
+    Gives the worker itself, unless it was declared lost, and those that are lost by this look. It is one statement, so
+    that only who is well may judge, and nobody who is stopped in the middle of it holds up the hearts of all.
     """
-    return _look.bind(worker=worker, interval=BEAT_S * PUNCTUAL, name="heal")
+    return _beat.bind(worker=worker, running=running, buffered=buffered, interval=BEAT_S * PUNCTUAL, name="heal")
+
+
+@template(read=scalar)
+def _mark() -> Query[Any]:
+    locked = function(
+        "pg_try_advisory_xact_lock_shared", BOOLEAN, number_of(WORKER).cast(INTEGER), Bind("worker", INTEGER)
+    )
+    return select(locked.as_("marked"))
+
+
+def mark(worker: int) -> Statement[bool]:
+    """The transaction is this worker's, for all to see: a lock that is shared, so that nobody ever waits for it."""
+    return _mark.bind(worker=worker)
+
+
+@template(read=scalar)
+def _hang_up() -> Query[Any]:
+    here = function("current_database", NAME)
+    role = function("getpgusername", NAME)
+    return (
+        select(function("pg_terminate_backend", BOOLEAN, PG_LOCKS.pid).as_("ended"))
+        .from_(PG_LOCKS)
+        .join(WORKER, WORKER.id == PG_LOCKS.objid.cast(BIGINT))
+        .join(PG_ACTIVITY, PG_ACTIVITY.pid == PG_LOCKS.pid)
+        .where(
+            PG_LOCKS.locktype == Bind("kind", TEXT),
+            PG_LOCKS.classid == number_of(WORKER),
+            PG_ACTIVITY.datname == here,
+            # Whoever may not end a session may not ask either.
+            PG_ACTIVITY.usename == role,
+            WORKER.lost_at.is_not_null(),
+        )
+    )
+
+
+def hang_up() -> Statement[bool]:
+    """End the sessions of lost workers that stand in the middle of a transaction, and so keep rows locked.
+
+    No timeout of PostgreSQL does: between two statements that were sent together a session counts as busy. Sessions of
+    another role are left alone. A worker that goes on after all connects anew, and hears that it was lost.
+    """
+    return _hang_up.bind(kind="advisory")
 
 
 @template(read=scalar)

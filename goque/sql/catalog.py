@@ -11,9 +11,8 @@ from typing import Any
 from pypika.queries import Table as PyPikaTable
 
 from goque.sql.columns import Column, Table
-from goque.sql.types import BIGINT, INTEGER, TEXT, TIMESTAMPTZ, SqlType, array
+from goque.sql.types import BIGINT, INTEGER, OID, TEXT, TIMESTAMPTZ, SqlType, array
 
-OID: SqlType[int] = SqlType("oid", "the number of an object", "oid", lambda _: False)
 XID: SqlType[Any] = SqlType("xid", "a transaction", "xid", lambda _: False)
 REAL: SqlType[float] = SqlType("real", "float", "number", lambda value: isinstance(value, float))
 NAME: SqlType[str] = SqlType("name", "str", "text", lambda value: isinstance(value, str))
@@ -37,6 +36,15 @@ class ActivityView(CatalogTable):
     xact_start = Column(TIMESTAMPTZ, nullable=True)
     backend_xmin = Column(XID, nullable=True)
     backend_type = Column(TEXT, nullable=True)
+
+
+class LocksView(CatalogTable):
+    """The locks that transactions hold or wait for; of advisory ones the two numbers."""
+
+    locktype = Column(TEXT, nullable=True)
+    classid = Column(OID, nullable=True)
+    objid = Column(OID, nullable=True)
+    pid = Column(INTEGER)
 
 
 class PreparedView(CatalogTable):
@@ -93,6 +101,7 @@ class IndexStatisticsView(CatalogTable):
 
 
 PG_ACTIVITY = ActivityView("pg_stat_activity")
+PG_LOCKS = LocksView("pg_locks")
 PG_PREPARED = PreparedView("pg_prepared_xacts")
 PG_SETTINGS = SettingsView("pg_settings")
 PG_CLASS = ClassTable("pg_class")

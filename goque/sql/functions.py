@@ -14,10 +14,11 @@ from pypika import analytics
 from pypika import functions as pypika_functions
 from pypika.terms import Case, Function
 
+from goque.sql.columns import Table
 from goque.sql.expressions import Expression, Ordering, automatic, condition, operand, value_near
 from goque.sql.printing import SCHEMA, Fragment, joined, quoted
 from goque.sql.query import Query
-from goque.sql.types import BIGINT, DOUBLE, INTERVAL, JSONB, TEXT, TIMESTAMPTZ, VOID, SqlType, array
+from goque.sql.types import BIGINT, DOUBLE, INTERVAL, JSONB, OID, TEXT, TIMESTAMPTZ, VOID, SqlType, array
 
 T = TypeVar("T")
 _FUNCTION_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -220,6 +221,12 @@ def nextval(sequence: str) -> Expression[int]:
     """The next number of a sequence of the schema."""
     name = f'"{SCHEMA}".{quoted(sequence)}'
     return Expression(Fragment(f"NEXTVAL('{name}'::regclass)"), BIGINT, label="nextval")
+
+
+def number_of(table: Table) -> Expression[int]:
+    """The number by which PostgreSQL knows a table of the schema."""
+    name = f'"{SCHEMA}".{quoted(table._table)}'
+    return Expression(Fragment(f"'{name}'::regclass::oid"), OID, label="number_of")
 
 
 def pg_notify(channel: str | Expression[str], payload: str | Expression[str]) -> Expression[Any]:

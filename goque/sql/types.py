@@ -100,6 +100,7 @@ TIMESTAMPTZ: SqlType[datetime] = _scalar("timestamptz", "an aware datetime", _is
 INTERVAL: SqlType[timedelta] = _scalar("interval", "timedelta", _is_a(timedelta), timedelta)
 # A str is JSON text, already encoded: a JSON string as such needs its own quotes.
 JSONB: SqlType[Any] = _scalar("jsonb", "dict or JSON text", _is_a(dict, str), dict, str)
+OID: SqlType[int] = SqlType("oid", "the number of an object", "oid", lambda _: False)
 VOID: SqlType[Any] = _scalar("void", "nothing", lambda _: False)
 XID8: SqlType[Any] = _scalar("xid8", "the number of a transaction", lambda _: False)
 TID: SqlType[Any] = _scalar("tid", "the place of a row", lambda _: False)

@@ -138,7 +138,8 @@ class Claimer(Attendant):
             asks = self._asks() if self._may_claim() else []
             if asks:
                 self._number += 1
-                rows = self._connection.all(claim.claim(self._me.id, self._number, asks, EVERY_QUEUE))
+                # Marked as ours: the rows are locked until their arguments, which may be many, have been sent.
+                [rows] = self._connection.pipeline([claim.claim(self._me.id, self._number, asks, EVERY_QUEUE)])
                 self._take(asks, self._number, rows)
             self._hand_back(self._giving_way if self.claiming else None)
             if self.claiming:
@@ -216,7 +217,7 @@ class Claimer(Attendant):
 
     def _mark_suspects(self, tasks: list[Held]) -> None:
         """A task that was lost before is marked as running, and that is committed, before its arguments are read."""
-        rows = self._connection.all(claim.start(self._me.id, [(held.id, held.run, 0.0) for held in tasks]))
+        [rows] = self._connection.pipeline([claim.start(self._me.id, [(held.id, held.run, 0.0) for held in tasks])])
         args = dict(rows)
         for held in tasks:
             held.args = args.get(held.id)

@@ -110,6 +110,8 @@ class Crew:
     def __post_init__(self) -> None:
         config = self.config
         self.me = Me(self.asking.one(registration(config, self.ring)), eligibility(config, self.ring))
+        for connection in (self.writing, self.asking):
+            connection.mark(workers.mark(self.me.id))
         self.desk = Desk()
         limits = {one.name: one.concurrency for app in config.apps for one in app.types if one.concurrency is not None}
         roster = Roster(config.slots, limits)

@@ -52,10 +52,8 @@ class Heartbeat(Service):
         self._see_whether_well()
         running = self._count_running()
         _, _, held = self._desk.load()
-        beat, lost = self._database.pipeline(
-            [workers.beat(self._me.id, running=running, buffered=max(0, held - running)), workers.look(self._me.id)]
-        )
-        if not beat:
+        found = self._database.alone(workers.beat(self._me.id, running=running, buffered=max(0, held - running)))
+        if self._me.id not in found:
             log.warning("worker %s was declared lost; stopping what it runs and starting anew", self._me.id)
             self.stop()  # said once: a second word would end the registration that follows
             self._on_lost()
@@ -63,9 +61,9 @@ class Heartbeat(Service):
         self._see_whether_well()
         self._me.well_until = began + LEASE_S
         self._be_silent(False)
-        if lost:
+        if lost := [id for id in found if id != self._me.id]:
             log.warning("workers %s are lost", lost)
-            self._on_others_lost(list(lost))
+            self._on_others_lost(lost)
         return None
 
     def _see_whether_well(self) -> None:

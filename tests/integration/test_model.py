@@ -326,15 +326,16 @@ class Queue(RuleBasedStateMachine):
         """One worker looks some times, the other may be well once before; who is missing too often is lost."""
         worker, other = self.workers[who], self.workers[1 - who]
         if beats:
-            assert other.connection.all(workers.beat(other.id, running=0, buffered=0)) == [other.id]
+            self.connection.execute(
+                "update goque.maintenance set last_at = now() where name = 'heal'"
+            )  # no look is due
+            assert other.beat() == [other.id]
             self.missed[other.id] = 0
         for _ in range(times):
             self.connection.execute("update goque.maintenance set last_at = 'epoch' where name = 'heal'")
             alive = {id for id in self.missed if id not in self.dead and id != worker.id}
-            beat, lost = worker.connection.pipeline(
-                [workers.beat(worker.id, running=0, buffered=0), workers.look(worker.id)]
-            )
-            assert beat == [worker.id]
+            itself, *lost = worker.beat()
+            assert itself == worker.id
             self.missed[worker.id] = 0
             for id in alive:
                 self.missed[id] += 1

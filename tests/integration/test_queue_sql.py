@@ -445,12 +445,9 @@ class TestLooking:
         monkeypatch.setattr(workers, "BEAT_S", 0.0)
         found = []
         for _ in range(workers.LOOKS):
-            _, lost = worker.connection.pipeline(
-                [workers.beat(worker.id, running=0, buffered=0), workers.look(worker.id)]
-            )
-            found.append(lost)
-        assert found == [[], [], [], [], [other.id]]
-        assert other.connection.all(workers.beat(other.id, running=0, buffered=0)) == []
+            found.append(worker.beat())
+        assert found == [*([worker.id] for _ in range(4)), [worker.id, other.id]]
+        assert other.beat() == []
         assert rig.database.all(workers.alive()) == [worker.id]
 
     def test_one_heartbeat_in_between_is_enough(
@@ -458,23 +455,31 @@ class TestLooking:
     ) -> None:
         monkeypatch.setattr(workers, "BEAT_S", 0.0)
         for number in range(3 * workers.LOOKS):
-            assert rig.database.all(workers.look(worker.id)) == []
+            assert worker.beat() == [worker.id]
             if number % 4 == 3:
-                other.connection.run(workers.beat(other.id, running=0, buffered=0))
+                assert other.beat() == [other.id]
 
     def test_looks_that_come_too_early_count_for_nothing(self, rig: Rig, worker: Worker, other: Worker) -> None:
         for _ in range(3 * workers.LOOKS):
-            assert rig.database.all(workers.look(worker.id)) == []
+            assert worker.beat() == [worker.id]
         assert sorted(rig.database.all(workers.alive())) == [worker.id, other.id]
+
+    def test_who_was_declared_lost_counts_nobody(
+        self, rig: Rig, worker: Worker, other: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(workers, "BEAT_S", 0.0)
+        rig.lose(other.id)
+        for _ in range(2 * workers.LOOKS):
+            assert other.beat() == []
+        assert rig.ask(f"select missed from goque.worker where id = {worker.id}")[0].missed == 0
 
     def test_a_heartbeat_that_is_being_written_is_not_missed(
         self, rig: Rig, worker: Worker, other: Worker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(workers, "BEAT_S", 0.0)
-        with other.connection.transaction() as transaction:
-            transaction.run(workers.beat(other.id, running=0, buffered=0))
+        with rig.locked_worker(other.id):
             for _ in range(2 * workers.LOOKS):
-                assert rig.database.all(workers.look(worker.id)) == []
+                assert worker.beat() == [worker.id]
 
 
 class TestPromote:

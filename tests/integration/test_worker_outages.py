@@ -56,6 +56,9 @@ class Line:
     def all(self, statement: Statement[Any]) -> list[Any]:
         return self.pipeline([statement])[0]
 
+    def alone(self, statement: Statement[Any]) -> list[Any]:
+        return self.all(statement)
+
     def run(self, statement: Statement[Any]) -> int:
         return len(self.all(statement))
 

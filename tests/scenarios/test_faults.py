@@ -45,10 +45,14 @@ def until(true: Callable[[], object], what: str) -> None:
 class Served:
     """A worker with a short lease, as a process of its own."""
 
-    def __init__(self, dsn: str, log: Path, *options: str) -> None:
+    def __init__(self, dsn: str, log: Path, *options: str, stops: tuple[str, Path] | None = None) -> None:
+        """``stops``: the statement after which it stops, and the file without which it does not."""
         self.log = log
-        command = [sys.executable, "-m", "tests.hurried_worker", "--concurrency", "2", *options]
+        module = "tests.stopping_worker" if stops else "tests.hurried_worker"
+        command = [sys.executable, "-m", module, "--concurrency", "2", *options]
         environment = {**os.environ, "GOQUE_DSN": dsn, "GOQUE_SECRET": SECRET}
+        if stops:
+            environment |= {"STOP_AFTER": stops[0], "STOP_WHEN": str(stops[1])}
         with log.open("ab") as output:
             self.process = subprocess.Popen(command, stderr=output, stdout=output, env=environment)
         self._family: dict[int, psutil.Process] = {}
@@ -65,6 +69,11 @@ class Served:
     def children(self) -> list[psutil.Process]:
         """The processes that run tasks: what the nursery has made."""
         return [one for one in self.family() if one.is_running() and one.ppid() != self.process.pid]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether its main process stands still."""
+        return psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
 
     def send(self, number: int) -> None:
         self.family()
@@ -97,9 +106,9 @@ class Scene:
         self._file = folder / "ran"
         self._file.touch()
 
-    def serve(self, *options: str) -> Served:
+    def serve(self, *options: str, stops: tuple[str, Path] | None = None) -> Served:
         log = self._folder / f"worker-{len(self.workers)}.log"
-        self.workers.append(Served(self.dsn, log, *options))
+        self.workers.append(Served(self.dsn, log, *options, stops=stops))
         return self.workers[-1]
 
     def map(self, number: int, seconds: float = 0.002, **options: Any) -> Batch:
@@ -114,22 +123,6 @@ class Scene:
 
         kwargs = {"file": str(self._file), "seconds": seconds}
         return self.queue.map(noted, range(number), kwargs=kwargs, **options)
-
-    def stop(self, worker: Served) -> None:
-        """Stop its main process, but not between the statements of a transaction: what it has locked would stay so."""
-
-        def stopped() -> bool:
-            worker.send(signal.SIGSTOP)
-            time.sleep(0.7)
-            if not self.rig.ask(
-                "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() "
-                "and xact_start < clock_timestamp() - interval '0.5 s'"
-            ):
-                return True
-            worker.send(signal.SIGCONT)
-            return False
-
-        until(stopped, "it is stopped outside of a transaction")
 
     def ran(self) -> Counter[int]:
         """How often each item has run."""
@@ -218,7 +211,7 @@ def test_a_worker_that_was_stopped_past_its_lease_comes_back_and_changes_nothing
     batch = scene.map(2_000)
     sleeper, _ = scene.serve(), scene.serve()
     scene.some_ran(400)
-    scene.stop(sleeper)
+    sleeper.send(signal.SIGSTOP)
     until(lambda: scene.rig.ask("select * from goque.worker where lost_at is not null"), "it is lost")
     until(lambda: not scene.rig.ask("select * from goque.claim c join goque.worker w on w.id = c.worker_id "
                                     "where lost_at is not null"), "it is healed")  # fmt: skip
@@ -229,6 +222,27 @@ def test_a_worker_that_was_stopped_past_its_lease_comes_back_and_changes_nothing
     lost = scene.rig.ask("select * from goque.worker where lost_at is not null")
     assert len(lost) == 1
     assert len(scene.rig.ask("select * from goque.worker")) == 3
+
+
+@pytest.mark.parametrize("statement", ["claim.claim", "finish.succeed", "upkeep.heal"])
+def test_a_worker_that_is_stopped_in_the_middle_of_a_transaction_holds_up_nobody(
+    scene: Scene, tmp_path: Path, statement: str
+) -> None:
+    batch = scene.map(3_000)
+    when = tmp_path / "now"
+    sleeper, victim = scene.serve(stops=(statement, when)), scene.serve()
+    scene.some_ran(200)
+    when.touch()
+    victim.send(signal.SIGKILL)  # its tasks are there to be healed
+    until(lambda: sleeper.stopped, "it stops")
+    until(lambda: len(scene.rig.ask("select from goque.task for update skip locked")) < 3_000, "it holds rows locked")
+    scene.serve()
+    until(batch.done, "the others do all of it")
+    assert sleeper.stopped
+    sleeper.send(signal.SIGCONT)
+    until(lambda: "declared lost" in sleeper.log.read_text(), "it hears of it")
+    scene.settled(batch)
+    assert batch.counts()[Status.DONE] == 3_000
 
 
 def test_connections_that_are_cut_all_the_time_lose_nothing(scene: Scene) -> None:
