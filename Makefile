@@ -51,7 +51,8 @@ demo: $(READY) ## see it work
 kernels: $(READY) ## try the panel, waiting and interrupts in the kernels of several versions, fetched from PyPI
 	$(BIN)/python -m tests.kernels 6.31.0 7.3.0 7.4.0
 
-bench: $(READY) ## measure goque beside raw SQL and other executors; about half an hour
+bench: $(READY) ## measure goque beside raw SQL, other queues and executors, which it installs; about half an hour
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
 golden: $(READY) ## write the golden SQL anew; look at the difference before you keep it

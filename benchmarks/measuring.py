@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from benchmarks.conditions import found
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -57,6 +59,13 @@ class Figures:
         began = time.perf_counter()
         yield
         self.note(name, count / (time.perf_counter() - began))
+
+    def pick(self, name: str, best: Callable[..., str], sides: list[str]) -> None:
+        """The best of these sides, by their medians, once more under another name."""
+        if sides:
+            medians = self.medians
+            side = best(sides, key=medians.__getitem__)
+            self.values[name], self.units[name] = self.values[side], self.units[side]
 
     @property
     def medians(self) -> dict[str, float]:
@@ -118,6 +127,7 @@ def main(arguments: list[str], modules: list[ModuleType]) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured (5)")
     parser.add_argument("--tasks", type=int, default=100_000, help="tasks of a round where there are many (100,000)")
     parser.add_argument("--json", action="store_true", help="figures for machines")
+    parser.add_argument("--peers", metavar="NAMES", help="which other queues beside it (all that are installed); none")
     if len(modules) > 1:
         names = [_name(module) for module in modules]
         parser.add_argument("questions", nargs="*", metavar="question", help=", ".join(names))
@@ -141,7 +151,8 @@ def main(arguments: list[str], modules: list[ModuleType]) -> None:
         else:
             print(told(figures, module.GOALS) + "\n", flush=True)
     if options.json:
-        print(json.dumps({"rounds": options.rounds, "tasks": options.tasks, "questions": data}))
+        conditions = {"rounds": options.rounds, "tasks": options.tasks, **found()}
+        print(json.dumps({"conditions": conditions, "questions": data}))
 
 
 def _name(module: ModuleType) -> str:

@@ -2,7 +2,8 @@
 
 python -m benchmarks.results [--tasks 100000] [--rounds 5] [--json]
 
-The pools run in memory: what they lose with their process, goque keeps. ``dask.distributed`` is measured if installed.
+The pools run in memory: what they lose with their process, goque keeps. Each hands on one item at a time; joblib also
+in chunks of a size that it finds by itself. dask.distributed and joblib are measured if installed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 
 from benchmarks.measuring import Figures, Goal, run
+from benchmarks.peers.company import left_out
 from benchmarks.servers import fresh_server
 from benchmarks.work import square
 
@@ -34,7 +36,7 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
         context = multiprocessing.get_context("spawn")
         executor = stack.enter_context(ProcessPoolExecutor(2, mp_context=context))
         pool = stack.enter_context(context.Pool(2))
-        client = _dask(stack)
+        client, parallel = _dask(stack), _joblib(stack)
         q = stack.enter_context(Queue(workers=2))
         q.submit(square, 1).result()
         list(executor.map(square, range(100)))
@@ -49,6 +51,15 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
             if client is not None:
                 with figures.rate("dask.distributed", FEW):
                     assert client.gather(client.map(square, range(FEW), pure=False)) == expected[:FEW]
+            for name, chunk, count in (
+                ("joblib, chunks of 1", 1, FEW),
+                ("joblib, chunks as it likes", "auto", options.tasks),
+            ):
+                if parallel is not None:
+                    items = range(min(count, options.tasks))
+                    parallel.batch_size = chunk
+                    with figures.rate(name, len(items)):
+                        assert parallel(_delayed(items)) == expected[: len(items)]
 
 
 def _dask(stack: ExitStack):  # type: ignore[no-untyped-def]  # it may not be installed
@@ -57,10 +68,29 @@ def _dask(stack: ExitStack):  # type: ignore[no-untyped-def]  # it may not be in
         import dask
         from distributed import Client, LocalCluster
     except ImportError:
+        left_out("distributed")
         return None
     stack.enter_context(dask.config.set({"distributed.scheduler.worker-saturation": "inf"}))
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     return stack.enter_context(Client(stack.enter_context(cluster)))
+
+
+def _joblib(stack: ExitStack):  # type: ignore[no-untyped-def]  # it may not be installed
+    """Two processes of loky that stay, or None."""
+    try:
+        import joblib
+    except ImportError:
+        left_out("joblib")
+        return None
+    parallel = stack.enter_context(joblib.Parallel(n_jobs=2, pre_dispatch="all"))
+    parallel(_delayed(range(100)))
+    return parallel
+
+
+def _delayed(items: range):  # type: ignore[no-untyped-def]
+    import joblib
+
+    return (joblib.delayed(square)(item) for item in items)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ def bench_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("questions", nargs="*", metavar="question", help="some of them only; none: all")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured (5)")
     parser.add_argument("--tasks", type=int, default=100_000, help="tasks of a round where there are many (100,000)")
+    parser.add_argument("--peers", metavar="NAMES", help="which other queues beside it (all that are installed); none")
     parser.add_argument("--json", action="store_true", help="figures for machines")
 
 
@@ -28,4 +29,5 @@ def bench(arguments: argparse.Namespace) -> int:
         )
     command = [sys.executable, "-m", "benchmarks", *arguments.questions]
     command += ["--rounds", str(arguments.rounds), "--tasks", str(arguments.tasks)]
+    command += ["--peers", arguments.peers] if arguments.peers else []
     return subprocess.call([*command, "--json"] if arguments.json else command, cwd=source)
