@@ -16,13 +16,13 @@ from goque.app.reasons import nobody_can
 from goque.app.relaning import check_options, lane_for_retry
 from goque.app.task import Task, awaited, patient
 from goque.app.verbs import Changed
-from goque.client.spans import Span, head, ids_of, size_of, spans_of, steps
+from goque.client.places import one_at, some_at
+from goque.client.spans import Span, ids_of, size_of, spans_of, steps
 from goque.client.units import Commit, Unit
 from goque.errors import GoqueError, InvalidInput, NotFound, NotSerializable
 from goque.model.eligibility import minor
 from goque.model.identity import position_of, task_id
 from goque.model.states import Counts, Status, statuses_of
-from goque.model.wording import number_of
 from goque.notebook.cells import named
 from goque.postgres.verbs import Verbs
 from goque.queries import pause, reading
@@ -125,16 +125,8 @@ class Batch:
     def __getitem__(self, key: Any) -> Task | Batch:
         """A task by its place, or a part: by slice, by a list of places, or by a mask as long as the batch."""
         if isinstance(key, Integral) and not isinstance(key, bool):
-            return self._task(self._id_at(self._place(int(key))))
-        if isinstance(key, slice):
-            places: Iterable[int] = range(*key.indices(self.total))
-            if self._part is None and key.step in (None, 1):
-                first, last = places[0] if places else 0, places[-1] if places else -1  # type: ignore[index]
-                return self._of([(task_id(self.id, first), task_id(self.id, last))] if last >= first else [])
-        else:
-            places = self._places(key)
-        ids = list(ids_of(self._spans))
-        return self._of(spans_of(ids[place] for place in places))
+            return self._task(one_at(self._spans, int(key)))
+        return self._of(some_at(self._spans, key))
 
     def where(
         self, *, status: Status | str | Sequence[Status | str] | None = None, error_type: str | type | None = None
@@ -370,27 +362,6 @@ class Batch:
             raise NotFound(f"batch {self.id} is not there any more")
         self._row = row
         return row
-
-    def _id_at(self, place: int) -> int:
-        if self._part is None:
-            return task_id(self.id, place)
-        return head(self._part, place + 1)[-1][1]
-
-    def _places(self, key: Any) -> list[int]:
-        places = list(key)
-        size = self.total
-        if places and all(type(place).__name__ in ("bool", "bool_") for place in places):
-            if len(places) != size:
-                raise IndexError(f"a mask has a value for each task, {size:,} and not {len(places):,}")
-            return [place for place, chosen in enumerate(places) if chosen]
-        return [self._place(place) for place in places]
-
-    def _place(self, place: int) -> int:
-        """A place from the front, for one that may be counted from the end."""
-        size = self.total
-        if not -size <= place < size:
-            raise IndexError(f"the batch has {number_of(size, 'task')}, so there is no place {place}")
-        return int(place) % size
 
     def _inputs(self) -> Iterator[tuple[int, Any]]:
         from goque.app.rows import item_of
