@@ -95,8 +95,14 @@ class RetryPolicy(NamedTuple):
     give_up_on: Sequence[type[BaseException]] = ()
 
     def spelled(self) -> Any:
-        """What of it needs no code of its user's, as JSON; None for a callable and for the default."""
-        return _spelled(self.retry)
+        """What of it needs no code of its user's, as JSON; None where that is nothing but the default."""
+        retry, timeouts = _spelled(self.retry), self._is_for(TimeoutError)
+        return None if retry is None and timeouts else {"retry": retry, "timeouts": timeouts}
+
+    def _is_for(self, error: type[BaseException]) -> bool:
+        if self.give_up_on and issubclass(error, _kinds(self.give_up_on)):
+            return False
+        return self.retry_on is None or issubclass(error, _kinds(self.retry_on))
 
 
 def decide(policy: RetryPolicy | tuple[Any, Any, Any] | None, attempt: int, error: BaseException) -> float | None:
@@ -129,15 +135,23 @@ def _spelled(retry: Any) -> Any:
     return {type(retry).__name__: {name: _plain(value) for name, value in given.items()}}
 
 
-def without_child(facts: Any, attempt: int) -> float | None:
-    """What a policy says where no child is left to ask it: ``facts`` as ``spelled`` gave them, whoever did."""
+def without_child(facts: Any, attempt: int, *, timed_out: bool = False) -> float | None:
+    """What a policy says where no child is left to ask it: ``facts`` as ``spelled`` gave them, whoever did.
+
+    A run that was stopped by its timeout has failed as if by a ``TimeoutError``; a crash is no exception.
+    """
     if facts is None:
         return DEFAULT(attempt)
     try:
-        if isinstance(facts, list):
-            delay = _nth(facts, attempt)
+        if timed_out and facts["timeouts"] is False:
+            return None
+        retry = facts["retry"]
+        if retry is None:
+            return DEFAULT(attempt)
+        if isinstance(retry, list):
+            delay = _nth(retry, attempt)
         else:
-            [(kind, given)] = facts.items()
+            [(kind, given)] = retry.items()
             delay = _KINDS[kind](**given)(attempt)
         return None if delay is None else min(max(seconds(delay), 0.0), LONGEST)
     except (InvalidInput, TypeError, ValueError, KeyError, AttributeError):

@@ -221,7 +221,8 @@ class Dispatcher(Service):
         """With the delay that the policy wants, where no child was left to ask it."""
         if outcome.kind not in ("timeout", "crash"):
             return outcome
-        return outcome._replace(retry_in=without_child(self._programs[held.lane].retry, held.attempts + 1))
+        retry, timed_out = self._programs[held.lane].retry, outcome.kind == "timeout"
+        return outcome._replace(retry_in=without_child(retry, held.attempts + 1, timed_out=timed_out))
 
     def _cannot_load(self, held: Held, module: str) -> None:
         """A module is missing here: the worker's fault, which charges nothing."""

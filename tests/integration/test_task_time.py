@@ -92,6 +92,21 @@ def test_a_timed_out_task_is_tried_again(q: Queue, tmp_path: Path) -> None:
     assert task.attempts == 2
 
 
+def test_a_timed_out_task_is_given_up_where_timeouts_are_not_to_be_retried(q: Queue) -> None:
+    def sleep() -> None:
+        import time
+
+        time.sleep(30)
+
+    options = q.options(timeout=0.3, max_attempts=9, retry=[0] * 8)
+    for task in (
+        options.options(give_up_on=[TimeoutError]).submit(sleep),
+        options.options(retry_on=[ConnectionError]).submit(sleep),
+    ):
+        assert task.exception(timeout=20) is not None
+        assert (task.status, task.attempts) == (Status.ATTEMPTS_LEFT, 1)
+
+
 def test_a_crash_comes_again_when_the_policy_says_and_ends_with_its_list(q: Queue) -> None:
     def crash() -> None:
         import os

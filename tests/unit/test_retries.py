@@ -101,8 +101,34 @@ def test_a_policy_without_code_decides_also_where_no_child_is_left(retry: Any, a
 def test_a_policy_with_code_leaves_that_to_the_default_and_so_does_nonsense() -> None:
     assert RetryPolicy(lambda attempt, error: 1).spelled() is None
     assert RetryPolicy().spelled() is None
-    for facts in (None, 3, {}, {"Fixed": {"delay": -1}}, {"Fixed": 3}, {"Other": {}}, ["soon"], [[]]):
-        assert 0 <= (without_child(facts, 1) or 0) <= 1
+    nonsense = (None, 3, {}, {"Fixed": {"delay": -1}}, {"Fixed": 3}, {"Other": {}}, ["soon"], [[]])
+    for facts in (*nonsense, *({"retry": retry, "timeouts": []} for retry in nonsense)):
+        delay = without_child(facts, 1, timed_out=True)
+        assert delay is not None
+        assert 0 <= delay <= 1
+
+
+@pytest.mark.parametrize(
+    ("retry_on", "give_up_on", "again"),
+    [
+        (None, (), True),
+        ([ConnectionError], (), False),
+        (OSError, (), True),
+        ([ConnectionError, TimeoutError], (), True),
+        (None, [TimeoutError], False),
+        (None, Exception, False),
+        (None, [ConnectionError], True),
+    ],
+)
+def test_a_timeout_is_a_timeout_error_to_the_policy_and_a_crash_is_none(
+    retry_on: Any, give_up_on: Any, again: bool
+) -> None:
+    for retry, delay in ((Fixed(7), 7.0), ([7], 7.0)):
+        facts = json.loads(json.dumps(RetryPolicy(retry, retry_on, give_up_on).spelled()))
+        assert without_child(facts, 1, timed_out=True) == (delay if again else None)
+        assert without_child(facts, 1) == delay
+    facts = json.loads(json.dumps(RetryPolicy(lambda attempt, error: 7, retry_on, give_up_on).spelled()))
+    assert (without_child(facts, 1, timed_out=True) is not None) is again
 
 
 @pytest.mark.parametrize("retry", [3, "often", Fixed, [1, "soon"], [-1]])
