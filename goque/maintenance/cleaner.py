@@ -54,7 +54,7 @@ class Round:
         self._stopping = stopping or threading.Event()
 
     def clean(self) -> Counter[str]:
-        """Remove what may go; how many batches, tasks, lanes, functions and objects that were."""
+        """Remove what may go; how many batches, tasks, lanes, functions, objects and workers."""
         gone = Counter[str]()
         gone["tasks"] += self._finish_deleted()
         shortest = self._database.one(retention.shortest())
@@ -68,6 +68,7 @@ class Round:
             gone["lanes"] += self._repeated(cleaning.delete_lanes)
             gone["functions"] += self._repeated(cleaning.delete_functions)
             gone["objects"] += self._repeated(objects.forget_unused)
+            gone["workers"] += self._repeated(cleaning.delete_workers)
             self._repeated(cleaning.delete_stray_counts)
         return +gone
 

@@ -11,3 +11,5 @@ BATCHES_S = 30 * DAY
 """Batches as a whole, after their last change."""
 UNUSED_S = 7 * DAY
 """Functions and lanes, after their last use; far longer than a client takes one for granted (``client.functions``)."""
+GONE_S = 90 * DAY
+"""What is known of workers, after they ended or were lost."""

@@ -13,7 +13,7 @@ from operator import add
 from typing import Any, NamedTuple
 
 from goque.model.identity import FIRST_BATCH_TASK
-from goque.model.retention import UNUSED_S
+from goque.model.retention import GONE_S, UNUSED_S
 from goque.model.states import Status
 from goque.queries.retention import DONE_S, FAILED_S
 from goque.queries.statuses import FINAL
@@ -50,6 +50,7 @@ from goque.sql import (
 )
 from goque.sql.tables import (
     BATCH,
+    CLAIM,
     DEPENDENCY,
     EXTERNAL_ID,
     FUNCTION,
@@ -60,6 +61,7 @@ from goque.sql.tables import (
     SCHEDULE,
     TALLY,
     TASK,
+    WORKER,
 )
 
 STEP = 1_000
@@ -287,3 +289,28 @@ def _delete_stray_counts() -> Query[Any]:
 def delete_stray_counts(limit: int = STEP) -> Statement[int]:
     """Remove counts of lanes that are gone: somebody summed them up at the same moment."""
     return _delete_stray_counts.bind(limit=limit)
+
+
+# Who has worked
+
+
+@template(read=scalar)
+def _delete_workers() -> Query[Any]:
+    gone = (
+        select(WORKER.id)
+        .from_(WORKER)
+        .where(
+            coalesce(WORKER.ended_at, WORKER.lost_at) < now() - seconds(Bind("gone", DOUBLE)),
+            # The healer finds by it what it held.
+            not_exists(select(CLAIM.worker_id).from_(CLAIM).where(CLAIM.worker_id == WORKER.id)),
+        )
+        .limit(Bind("limit", INTEGER))
+        .for_update(skip_locked=True)
+        .cte("gone", materialized=True)
+    )
+    return delete(WORKER).using(gone).where(WORKER.id == gone.id).with_(gone).returning(WORKER.id)
+
+
+def delete_workers(limit: int = STEP) -> Statement[int]:
+    """Remove what is known of workers that are gone for long; runs that are kept for longer lose host and pid."""
+    return _delete_workers.bind(gone=GONE_S, limit=limit)

@@ -20,7 +20,7 @@ from goque.maintenance import cleaner
 from goque.maintenance.cleaner import Cleaner, Round
 from goque.model.events import Events, TasksCleaned
 from goque.postgres.database import Database
-from goque.queries import retry
+from goque.queries import retry, workers
 from tests.rig import Rig
 
 TABLES = "batch batch_items lane function task run tally external_id dependency deleted_batch".split()  # noqa: SIM905
@@ -31,6 +31,7 @@ MOMENTS = {
     "lane": ("last_used_at",),
     "function": ("last_used_at",),
     "maintenance": ("last_at",),
+    "worker": ("ended_at", "lost_at", "beat_at"),
 }
 
 
@@ -243,6 +244,30 @@ def test_who_begins_to_share_an_outcome_while_it_is_removed_shares_it_or_runs(al
             assert (row.status, row.source) == ("done", row.same_as) if row.same_as else row.status == "new"
             assert row.holder == (row.same_as or row.id)
     assert Rig(database).broken() == []
+
+
+def test_workers_that_are_gone_for_long_are_forgotten_unless_they_are_to_be_healed(alone: Queue) -> None:
+    rig = Rig(Database(alone.dsn))
+    rig.batch(1)
+    rig.tasks(rig.lane(), 1)
+    ended, lost, holding, lives = (rig.worker() for _ in range(4))
+    holding.claim(rig.ask("select id from goque.lane")[0].id, 1)
+    ended.connection.run(workers.finish(ended.id))
+    rig.lose(lost.id)
+    rig.lose(holding.id)
+
+    def known() -> set[int]:
+        return set(alone.workers(columns=["id"])["id"])
+
+    age(alone.dsn, 89)
+    assert "workers" not in alone.clean()
+    age(alone.dsn, 2)
+    assert alone.clean()["workers"] == 2
+    assert known() == {holding.id, lives.id}
+    assert rig.heal()
+    assert alone.clean()["workers"] == 1
+    assert known() == {lives.id}
+    assert rig.broken() == []
 
 
 def test_nobody_waits_for_what_was_removed(alone: Queue) -> None:
