@@ -65,6 +65,7 @@ LOCKED = {
     "lane": "last_used_at",
     "object": "last_used_at",
     "tally": "lane_id",
+    "worker": "beat_at",
 }
 """Rows that are locked before they are deleted, for which PostgreSQL asks the right to update some column."""
 

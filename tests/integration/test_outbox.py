@@ -196,6 +196,26 @@ def test_sqlalchemy_connections_and_sessions(alone: Queue, engine: sa.Engine, st
         with session.begin():
             box.enqueue("mail", {"to": "ann"})
     assert stored() == (1, 12)
+    with engine.connect() as connection:
+        box = alone.using(connection)
+        with connection.begin():
+            kept = box.submit(double, 5)
+            with connection.begin_nested() as savepoint:
+                assert box.cancel(kept, task).changed == 2
+                savepoint.rollback()
+            assert box.cancel(task).changed == 1
+        assert (kept.status, task.status) == (Status.NEW, Status.CANCELED)
+        with connection.begin():
+            assert box.retry(task).changed == 1
+            connection.rollback()
+        assert task.status is Status.CANCELED
+        with connection.begin():
+            one = box.options(external_id="a").submit(double, 6)
+            two = box.options(external_id="a").submit(double, 7)
+            assert (two.id, two.is_duplicate) == (one.id, True)
+            assert box.retry(task).changed == 1
+        assert (one.status, task.status) == (Status.NEW, Status.NEW)
+    assert stored() == (1, 14)
     with (
         engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection,
         pytest.raises(InvalidInput, match="autocommit"),
