@@ -25,6 +25,7 @@ from goque.queries import programs
 from goque.queries.lanes import LaneOptions
 from goque.queries.programs import NewLane
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 MOST_KEPT = 2_000
@@ -57,17 +58,14 @@ class Functions:
         self._objects = Objects(database, ring, owner)
         self._policies = Opener(ring, Purpose.POLICY)
         self._functions: dict[str, tuple[float, StoredFunction]] = {}
-        self._lanes: dict[str, tuple[float, int]] = {}
+        self._lanes: dict[tuple[Any, ...], tuple[float, int]] = {}
         self._lock = threading.Lock()
+        self.key_ids = ring.ids(KeyKind.CODE)[:1]
+        """The key that a worker needs to run what is submitted here, as a list of none or one."""
 
     def after_fork(self) -> None:
         """Begin anew in a forked process: another thread may have held the lock."""
         self._lock = threading.Lock()
-
-    @property
-    def key_ids(self) -> tuple[str, ...]:
-        """The key that a worker needs to run what is submitted here, as a list of none or one."""
-        return self._ring.ids(KeyKind.CODE)[:1]
 
     def store(self, captured: CapturedFunction) -> StoredFunction:
         """Store a function unless it is there.
@@ -110,24 +108,7 @@ class Functions:
         """
         captured = function.captured
         policy = policy or policies.encode(options.policy)
-        facts: list[Any] = [
-            batch,
-            options.queue,
-            options.priority,
-            captured.name,
-            function.id,
-            captured.python,
-            sorted(set(options.tags)),
-            list(self.key_ids),
-            options.max_attempts,
-            options.timeout_s,
-            options.keep_s if options.keep_s != float("inf") else "ever",
-            self._directory or os.getcwd(),
-            self._owner,
-            None if policy is None else policy.hex(),
-        ]
-        needed = sorted(refs.used())
-        digest = hashlib.sha256(json.dumps([*facts, *needed]).encode()).hexdigest()
+        digest = _digest(self._facts(function, options, batch, policy))
         return NewLane(
             digest=digest,
             batch_id=batch,
@@ -145,7 +126,29 @@ class Functions:
             keep_s=options.keep_s,
             cwd=self._directory or os.getcwd(),
             owner=self._owner,
-            objects=needed,
+            objects=sorted(refs.used()),
+        )
+
+    def _facts(
+        self, function: StoredFunction, options: Options, batch: int | None, policy: bytes | None
+    ) -> tuple[Any, ...]:
+        """Whatever makes it another lane."""
+        return (
+            batch,
+            options.queue,
+            options.priority,
+            function.captured.name,
+            function.id,
+            function.captured.python,
+            tuple(sorted(set(options.tags))),
+            self.key_ids,
+            options.max_attempts,
+            options.timeout_s,
+            options.keep_s if options.keep_s != float("inf") else "ever",
+            self._directory or os.getcwd(),
+            self._owner,
+            None if policy is None else policy.hex(),
+            *sorted(refs.used()),
         )
 
     def lane_like(self, base: LaneOptions, options: Options, batch: int) -> NewLane:
@@ -177,21 +180,22 @@ class Functions:
     def type_lane(self, type: str, options: Options, policy: bytes | None = None) -> int:
         """The lane of tasks of a named type with these options. It names no function, and a key only for a policy."""
         policy = policy or policies.encode(options.policy)
-        facts: list[Any] = [
+        facts = (
             "type",
             type,
             options.queue,
             options.priority,
-            sorted(set(options.tags)),
+            tuple(sorted(set(options.tags))),
             options.max_attempts,
             options.timeout_s,
             options.keep_s if options.keep_s != float("inf") else "ever",
             self._owner,
-            None if policy is None else [list(self.key_ids), policy.hex()],
-        ]
-        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-        return self._shared(
-            NewLane(
+            None if policy is None else (self.key_ids, policy.hex()),
+        )
+
+        def make() -> NewLane:
+            digest = _digest(facts)
+            return NewLane(
                 digest=digest,
                 batch_id=None,
                 queue=options.queue,
@@ -209,7 +213,8 @@ class Functions:
                 cwd=None,
                 owner=self._owner,
             )
-        )
+
+        return self._shared(facts, make)
 
     def batch_lane(self, function: StoredFunction, options: Options, batch: int, traceparent: str | None = None) -> int:
         """A lane for tasks of a batch, which is stored after it. One without tasks is never looked at."""
@@ -227,16 +232,18 @@ class Functions:
 
     def shared_lane(self, function: StoredFunction, options: Options, policy: bytes | None = None) -> int:
         """The lane of single tasks of this function with these options."""
-        return self._shared(self.new_lane(function, options, None, policy))
+        policy = policy or policies.encode(options.policy)
+        facts = self._facts(function, options, None, policy)
+        return self._shared(facts, lambda: self.new_lane(function, options, None, policy))
 
-    def _shared(self, new: NewLane) -> int:
+    def _shared(self, facts: tuple[Any, ...], make: Callable[[], NewLane]) -> int:
         with self._lock:
-            known = self._lanes.get(new.digest)
+            known = self._lanes.get(facts)
         if known is not None and time.monotonic() - known[0] < FRESH_S:
             return known[1]
-        lane = self.stored_lane(new)
+        lane = self.stored_lane(make())
         with self._lock:
-            _keep(self._lanes, new.digest, (time.monotonic(), lane))
+            _keep(self._lanes, facts, (time.monotonic(), lane))
         return lane
 
     def lanes(self) -> list[int]:
@@ -245,7 +252,11 @@ class Functions:
             return [lane for _, lane in self._lanes.values()]
 
 
-def _keep(known: dict[str, T], key: str, value: T) -> None:
+def _digest(facts: tuple[Any, ...]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _keep(known: dict[K, T], key: K, value: T) -> None:
     """Remember it, and forget the oldest of too many: a worker meets ever new ones, and lives for months."""
     known[key] = value
     if len(known) > MOST_KEPT:

@@ -137,9 +137,9 @@ class Singles:
             return self._store_once(single, type_name, options)
         notify = self._notification(single)
         if notify is None:
-            self._database.all(enqueue.singles([single]))
+            self._database.all(enqueue.single(single))
         else:
-            self._database.pipeline([enqueue.singles([single]), notify])
+            self._database.pipeline([enqueue.single(single), notify])
         return Submitted(single.id, single.lane)
 
     def store_many(self, singles: list[Single]) -> None:
@@ -179,7 +179,7 @@ class Singles:
             with self._database.transaction() as transaction:
                 if transaction.first(duplicates.take_external_id(type_name, external_id, single.id)) is None:
                     return False
-                transaction.all(enqueue.singles([single]))
+                transaction.all(enqueue.single(single))
                 transaction.run(self._waker.statement(Word.DUE if is_delayed(single) else Word.WORK))
                 return True
         except DatabaseError as error:

@@ -19,6 +19,7 @@ from typing import Any
 
 from goque.errors import InvalidInput, NotSerializable, PayloadTooLarge
 from goque.payload.codec import DEFAULT_LIMIT, BoundedBuffer, dumps, encoded_size, explain, readable_size
+from goque.payload.constancy import parts_of, same_parts
 from goque.payload.digests import digest, type_and_module
 from goque.payload.origins import is_local, travels_by_value
 from goque.payload.sources import SourceText, captured_values, dedented, register_source, source_of
@@ -35,9 +36,13 @@ __all__ = [
 ]
 
 CODE_LIMIT = 16 * 1024 * 1024
+KEPT = 64
+"""Captured functions that are remembered."""
 _CAPTURED_SHOWN = 8
 # Whatever is smaller cannot be what made a function large.
 _MEASURED_FROM = 4096
+# By the id of the function, which is the first of its parts: while they are here it is nobody else's.
+_known: dict[int, tuple[list[Any], CapturedFunction]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,25 @@ class CapturedFunction:
 def capture(func: Callable[..., Any]) -> CapturedFunction:
     """Everything about a callable that has to be stored.
 
+    A function that cannot have changed since it was captured is not looked into again, so that many single tasks of
+    one function cost little each.
+
     InvalidInput for what is not callable or is a generator, NotSerializable, or PayloadTooLarge over 16 MiB.
     """
+    parts = parts_of(func)
+    if parts is None:
+        return _capture(func)
+    known = _known.get(id(func))
+    if known is not None and same_parts(parts, known[0]):
+        return known[1]
+    captured = _capture(func)
+    if len(_known) >= KEPT:
+        _known.clear()
+    _known[id(func)] = (parts, captured)
+    return captured
+
+
+def _capture(func: Callable[..., Any]) -> CapturedFunction:
     _refuse(func)
     code, size, modules = encode(func)
     python = python_version()

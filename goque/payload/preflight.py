@@ -9,13 +9,15 @@ from typing import Any
 
 from goque.errors import InvalidInput, NotSerializable, PayloadTooLarge
 from goque.payload.codec import decode_arguments, encode_arguments, readable_size
-from goque.payload.functions import CODE_LIMIT, CapturedFunction, load
+from goque.payload.functions import CODE_LIMIT, KEPT, CapturedFunction, load
 from goque.payload.origins import module_file
 
 FIRST_ITEM = "the first item"
 """What messages call the call that is checked, when it is one of many."""
 WARN_SIZE = 256 * 1024
 _ROUND_TRIP_LIMIT = 1024 * 1024
+# By id: ``capture`` gives the same object for a function that has not changed, and one that is here keeps its id.
+_known: dict[int, tuple[CapturedFunction, inspect.Signature | None]] = {}
 
 
 def check(
@@ -37,14 +39,32 @@ def check(
     """
     if captured.closure_size > CODE_LIMIT:
         raise PayloadTooLarge(_heavy(captured), size=captured.closure_size, limit=CODE_LIMIT)
-    func = _round_trip(captured)
+    signature = _signature(captured)
     if args is not None:
-        _bind(func, captured.name, args, kwargs or {}, option_names, what)
+        if signature is not None:
+            _bind(signature, captured.name, args, kwargs or {}, option_names, what)
         _round_trip_arguments(args, kwargs or {}, what)
     warnings = [_local(name) for name in captured.local_modules]
     if captured.closure_size > WARN_SIZE:
         warnings.append(_heavy(captured))
     return warnings
+
+
+def _signature(captured: CapturedFunction) -> inspect.Signature | None:
+    """That of the function as it loads again; None where it has none, as some builtins and classes."""
+    known = _known.get(id(captured))
+    if known is not None and known[0] is captured:
+        return known[1]
+    func = _round_trip(captured)
+    try:
+        signature = inspect.signature(func)
+    except (TypeError, ValueError):
+        signature = None
+    if captured.closure_size <= WARN_SIZE:
+        if len(_known) >= KEPT:
+            _known.clear()
+        _known[id(captured)] = (captured, signature)
+    return signature
 
 
 def _round_trip(captured: CapturedFunction) -> Callable[..., Any]:
@@ -74,17 +94,13 @@ def _round_trip_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], what
 
 
 def _bind(
-    func: Callable[..., Any],
+    signature: inspect.Signature,
     name: str,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     option_names: Collection[str] | None,
     what: str,
 ) -> None:
-    try:
-        signature = inspect.signature(func)
-    except (TypeError, ValueError):
-        return  # builtins and some classes have none
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
