@@ -124,6 +124,10 @@ class Core:
         """The batch has got a lane: have it served, waited for, and looked at."""
         self._lanes.pop(batch, None)
         self.local.serve(self.lanes_of(batch))
+        self.look_again(batch)
+
+    def look_again(self, batch: int) -> None:
+        """Something was done to the batch, so its panels look at it, also those that have ended."""
         BOARD.refresh(lambda key: key[:2] == (id(self), batch))
 
     def declared(self, given: Iterable[Registry | str]) -> list[App]:

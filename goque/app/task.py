@@ -268,6 +268,8 @@ class Task:
         if changed:
             self._ended = None
             self._core.take_up([row.lane])
+            if (batch := batch_of(self.id)) is not None:
+                self._core.look_again(batch)
         return changed
 
     def _expect_change(self, unit: Unit) -> None:

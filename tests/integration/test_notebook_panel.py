@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 
 from goque.postgres import embedded
 
@@ -21,6 +24,18 @@ def halve(x):
 batch = q.options(max_attempts=1).map(halve, range(40))
 batch.progress()
 """
+AGAIN = """
+import pathlib, tempfile
+path = pathlib.Path(tempfile.mkdtemp()) / "lucky"
+def try_it(path):
+    if not path.exists():
+        raise ValueError("no luck")
+    return str(path)
+one = q.options(max_attempts=1).map(try_it, [path])
+one.progress()
+"""
+LUCKY = "path.touch()\none[0].retry()\none[0].result() == str(path)"
+OTHER = "other = q.map(halve, range(1, 9))\nother"
 ERRORS = (
     "[str(batch.errors().loc[0, name]) for name in ('user_frame', 'error', 'example', 'count')], batch[13].traceback"
 )
@@ -30,7 +45,7 @@ ERRORS = (
 def test_the_last_state_of_a_batch_stays_in_the_notebook(server_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOQUE_HOME", str(server_home))
     monkeypatch.delenv("GOQUE_DSN", raising=False)
-    sources = (SETUP, "batch", "batch[3:5]", ERRORS, "other = q.map(halve, range(1, 9))\nother", "len(other.results())")
+    sources = (SETUP, "batch", "batch[3:5]", ERRORS, OTHER, "len(other.results())", AGAIN, LUCKY)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     try:
         NotebookClient(notebook, timeout=90, kernel_name="python3").execute()
@@ -59,6 +74,29 @@ def test_the_last_state_of_a_batch_stays_in_the_notebook(server_home: Path, monk
     (other,) = [output for output in outputs(notebook.cells[4]) if output["text/plain"]]
     assert "8 of 8 ended (8 done)" in other["text/plain"]
     assert not any("widget" in kind for kind in other)
+    # A panel that had ended looks again when one of its tasks is retried.
+    assert "1 of 1 ended (1 done)" in outputs(notebook.cells[6])[0]["text/plain"]
+
+
+@pytest.mark.timeout(120)
+def test_a_notebook_that_papermill_ran_shows_the_end_as_a_web_page(
+    server_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOQUE_HOME", str(server_home))
+    monkeypatch.delenv("GOQUE_DSN", raising=False)
+    given, ran = tmp_path / "given.ipynb", tmp_path / "ran.ipynb"
+    sources = (SETUP.replace("batch.progress()", "batch"), "batch.wait(60).counts()['done']")
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), given)
+    try:
+        papermill.execute_notebook(str(given), str(ran), kernel_name="python3", progress_bar=False)
+    finally:
+        embedded.stop(server_home)
+    page, _ = HTMLExporter().from_filename(str(ran))
+    # The state of widgets is in the page as well, with its quotes escaped; this is what is to be seen.
+    assert re.search(r'<progress max="40" [^>]*title="100% · 40 of 40 ended[^>]* value="40">', page)
+    assert "4 × <strong>ValueError: unlucky #</strong>" in page
+    assert "Cell In[1], line 5, in halve" in page
+    assert "running longest" not in page
 
 
 def outputs(cell: nbformat.NotebookNode) -> list[dict[str, str]]:
