@@ -257,6 +257,8 @@ class Completer(Attendant):
 
         if tasks:
             turn.add(handback.hand_back(self._me.id, [(held.id, held.run) for held in tasks]), returned)
+            # Whoever is free takes it up: others, or this worker in a moment, which no longer knows that it is there.
+            turn.add(enqueue.wake(self._channel, Word.WORK))
 
     def _settle(self, late: _Unmatched) -> None:
         """What matched no row belongs to canceled tasks, to rows that somebody has locked, or to tasks we lost."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import psycopg
 import pytest
 
 from goque.errors import DatabaseError, DatabaseUnavailable
@@ -15,6 +16,7 @@ from goque.model.states import Status
 from goque.payload.keys import KeyRing
 from goque.postgres.database import Database
 from goque.queries import claim, workers
+from goque.queries.moments import Word, channel
 from goque.sql import Statement
 from goque.worker import desk as desks
 from goque.worker.claimer import SECOND_CHECK_S, Claimer
@@ -191,6 +193,15 @@ class TestClaimer:
         post.write()
         assert {(row.status, row.worker_id, row.attempts) for row in rig.rows().values()} == {("new", None, 0)}
         assert post.desk.idle
+
+    def test_what_is_handed_back_is_told_to_whoever_is_free(self, rig: Rig, lane: int, post: Post, dsn: str) -> None:
+        rig.tasks(lane, 3)
+        post.desk.unstarted(post.claim())
+        with psycopg.connect(dsn, autocommit=True) as listener:
+            listener.execute(f"listen {channel('goque')}")
+            post.write()
+            heard = next(listener.notifies(timeout=10))
+        assert heard.payload == Word.WORK
 
     @pytest.mark.parametrize("when", ["before", "after"])
     def test_a_suspect_whose_mark_had_no_answer_is_handed_back_uncharged(
