@@ -44,7 +44,8 @@ def every_monday() -> None:
     here = goque.context()
     assert here.slot is not None
     last = here.slot.date() - timedelta(days=7)
-    here.enqueue("weekly_report", Week(last, os.environ.get("REPORTS", FOLDER)))
+    week = Week(last, os.environ.get("REPORTS", FOLDER))
+    here.enqueue("weekly_report", week, external_id=last.isoformat())  # unless somebody has ordered it already
 
 
 def order(q: goque.Queue, monday: date, folder: str = FOLDER) -> goque.Task:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tests.scenarios.outside import world
 
 EXAMPLES = ROOT / "docs" / "examples"
 pytestmark = [pytest.mark.slow, pytest.mark.once]
-NAMED = ("send_emails", "deliver_webhooks", "limit_jobs", "send_notifications", "generate_reports")
+NAMED = ("send_emails", "deliver_webhooks", "schedule_jobs", "limit_jobs", "send_notifications", "generate_reports")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,23 @@ def test_webhooks_are_asked_again_until_they_take_it_but_not_those_that_refuse(q
     assert str(gone.exception(timeout=30)) == "refused with 410"
     assert (flaky.attempts, gone.attempts) == (3, 1)
     assert [post for post in web.posted if post[0] == "/flaky"] == [("/flaky", '{"n": 1}', "e-1")] * 3
+
+
+def test_a_reminder_comes_at_its_time_and_not_at_all_when_it_was_moved_or_it_is_too_late(q: Queue) -> None:
+    schedule = example("schedule_jobs")
+    at = q.now() + schedule.BEFORE + timedelta(seconds=1.5)
+    soon, moved = schedule.book(q, "ann", at), schedule.book(q, "ben", at)
+    later = schedule.move(q, moved, "ben", at + timedelta(days=1))
+    too_late = schedule.book(q, "cid", q.now() - timedelta(minutes=1))
+    assert soon.result(timeout=30) == f"ann, at {at:%H:%M} we expect you"
+    began = q.history(task=soon.id).loc[0, "started_at"]
+    assert timedelta(0) <= began - (at - schedule.BEFORE) < timedelta(seconds=10)
+    assert schedule.book(q, "ann", at).id == soon.id
+    with pytest.raises(goque.TaskCanceled, match="expired"):
+        too_late.result(timeout=30)
+    assert (moved.status, moved.attempts, later.status) == (Status.CANCELED, 0, Status.PENDING)
+    nightly = q.schedules().set_index("name").loc["close_the_day"]
+    assert (nightly["cron"], nightly["tz"], nightly["catch_up"]) == ("30 2 * * *", "Europe/Berlin", "all")
 
 
 def test_each_type_keeps_its_own_limit_in_one_worker(q: Queue, web: Any) -> None:

@@ -15,6 +15,7 @@ import goque
 from goque import Queue, Status
 from goque.testing import advance, run_queued
 from tests.integration.conftest import until
+from tests.integration.test_cleaning import age
 from tests.scenarios.conftest import Works, works
 from tests.scenarios.workshop import jobs
 
@@ -76,8 +77,9 @@ def test_a_task_that_kills_every_worker_comes_to_an_end_and_costs_others_nothing
     assert {task.attempts for task in bystanders} == {1}
 
 
+@pytest.mark.parametrize("items", [20_000, pytest.param(100_000, marks=pytest.mark.soak)])
 def test_wrong_clocks_delay_hasten_and_double_nothing_and_work_is_shared_and_begins_at_once(
-    scene: Works, tmp_path: Path
+    scene: Works, tmp_path: Path, items: int
 ) -> None:
     q = scene.queue
     for skew in ("300", "-300"):
@@ -92,15 +94,15 @@ def test_wrong_clocks_delay_hasten_and_double_nothing_and_work_is_shared_and_beg
 
     probe = q.enqueue("echo", 0)
     probe.result(timeout=30)
-    batch = q.map(abs, range(20_000))
-    batch.wait(timeout=120)
+    batch = q.map(abs, range(items))
+    batch.wait(timeout=240)
     soon.result(timeout=30)
 
     rows = q.history(type="builtins.abs", columns=["worker", "outcome"])
-    assert Counter(rows["outcome"]) == {"done": 20_000}
+    assert Counter(rows["outcome"]) == {"done": items}
     shares = Counter(rows["worker"])
     assert len(shares) == 2
-    assert min(shares.values()) > 4_000
+    assert min(shares.values()) > items / 5
     seen = q.history(columns=["task_id", "wait_s", "created_at", "started_at", "type"]).set_index("task_id")
     assert seen.loc[probe.id, "wait_s"] < 1
     assert 2 <= (seen.loc[soon.id, "started_at"] - seen.loc[soon.id, "created_at"]).total_seconds() < 30
@@ -108,6 +110,22 @@ def test_wrong_clocks_delay_hasten_and_double_nothing_and_work_is_shared_and_beg
     slots = q.tasks(type="tick")["slot"]
     assert slots.is_unique
     assert len(q.tasks(type="new_year")) == 1
+
+
+def test_a_worker_removes_what_is_past_its_retention_and_nothing_else(scene: Works) -> None:
+    q = scene.queue
+    done, failed, later = q.enqueue("echo", 1), q.enqueue("fails", "no"), q.enqueue("echo", 2, delay="1000d")
+    worker = scene.serve("--drain")
+    worker.wait(60)
+    scene.workers.clear()
+    assert (done.status, failed.status) == (Status.DONE, Status.ATTEMPTS_LEFT)
+    age(q.dsn, 8)
+    scene.serve()
+    scene.ready()
+    until(lambda: done.id not in set(q.tasks()["id"]), "a worker removes it")
+    with pytest.raises(goque.NotFound):
+        q.task(done.id)
+    assert (failed.status, later.status) == (Status.ATTEMPTS_LEFT, Status.PENDING)
 
 
 def test_what_failed_is_still_there_the_next_day(queue: Queue) -> None:
