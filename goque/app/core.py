@@ -33,6 +33,7 @@ from goque.payload.codec import DEFAULT_LIMIT
 from goque.payload.envelope import Opener, Purpose, context_of
 from goque.payload.functions import python_version
 from goque.payload.keys import KeyRing
+from goque.payload.refs import Ref
 from goque.postgres import migrations
 from goque.postgres.database import Database
 from goque.queries import lanes, reading
@@ -169,6 +170,10 @@ class Core:
             SignatureInvalid, KeyMissing: they cannot be had here.
         """
         return self.decoder.shared(batch, self.database.one(reading.kwargs(batch)))
+
+    def given(self, ref: Ref) -> Any:
+        """What a user gave where a Ref is stored: a Ref, which can be asked, or the value that it stands for."""
+        return self.objects.get(ref) if ref.automatic else ref.asking(self.objects.get)
 
     def say_nobody_can(self, why: str) -> None:
         """Tell the user why nothing happens."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Literal, NoReturn, Self, TypeAlias, overload
 
 from goque.app.batch import Batch
@@ -15,8 +16,8 @@ from goque.client.maps import Work
 from goque.client.singles import single_only
 from goque.errors import InvalidInput, NotSerializable
 from goque.model.options import OPTION_NAMES, Options
-from goque.payload import fitting, preflight, refs
-from goque.payload.functions import CapturedFunction, capture
+from goque.payload import fitting, preflight, refs, sharing
+from goque.payload.functions import CapturedFunction, capture, load
 from goque.payload.origins import outside
 from goque.queries import reading
 from goque.queries.enqueue import Single
@@ -107,8 +108,9 @@ class Giving(Changing):
         self._core.require_key()
         options = single_only(self._options)
         with refs.collected():
-            captured = capture(fn)
+            captured = capture(fn, options.share_from)
             self._check(captured, (args, kwargs), what="the call")
+            self._core.objects.store(captured.large)
             function = self._core.functions.store(captured)
             single = self._core.unit.singles.prepare(function, args, kwargs, options)
         return self._send(single, captured.name, options)
@@ -142,11 +144,15 @@ class Giving(Changing):
         if dry_run != 0:
             given = {**given, "dry_run": dry_run}
         options = self._options.updated(given) if given else self._options
-        captured = capture(func)
+        captured = capture(func, None if options.dry_run else options.share_from)
+        carries_refs = bool(refs.used())
+        shared = sharing.parted(kwargs, options.share_from, self._core.limit)
         first, items = items.peeked()
-        self._check(captured, None if first is None else (first[0], {**kwargs, **first[1]}))
+        self._check(captured, None if first is None else (first[0], {**shared.kwargs, **first[1]}))
         if options.dry_run:
-            return items.tried(func, kwargs, options.dry_run, self._core.objects.get)
+            with refs.resolved(cache(self._core.objects.get)):  # as a task has them
+                return items.tried(load(captured.code) if carries_refs else func, kwargs, options.dry_run)
+        self._core.objects.store((*captured.large, *shared.large))
         function = self._core.functions.store(captured)
         unit = self._unit()
 
@@ -154,7 +160,9 @@ class Giving(Changing):
             return cancel_batch(unit, batch, unit.database.seen(reading.batch_by_id(batch))[0].total, reason)
 
         with self._core.tracing.sending("map", captured.name, options.queue) as sent:
-            mapped = unit.maps.store(Work.of(function, options, kwargs, sent.traceparent), items, replace)
+            mapped = unit.maps.store(
+                Work.of(function, options, kwargs, shared.kwargs, sent.traceparent), items, replace
+            )
             sent.batch, sent.count = mapped.batch, mapped.total if mapped.is_new else None
         [row] = unit.database.seen(reading.batch_by_id(mapped.batch))
         self._core.new_lanes(mapped.batch)

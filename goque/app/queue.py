@@ -20,7 +20,7 @@ from goque.app.task import Task
 from goque.client.units import Commit, Unit
 from goque.errors import InvalidInput, NotFound
 from goque.model.eligibility import EVERY_QUEUE
-from goque.model.options import Options, word
+from goque.model.options import UNSET, Duration, Options, Unset, word
 from goque.model.wording import number_of
 from goque.payload import codec
 from goque.payload.refs import Ref
@@ -123,17 +123,37 @@ class Queue(Giving, Looking, Keeping):
         """
         return Outbox(self._core, connection, self._options, self._given)
 
-    def put(self, obj: Any) -> Ref:
+    def put(self, obj: Any, name: str | None = None, keep: Duration | Unset | None = UNSET) -> Ref:
         """Store an object once, for many tasks: pass the Ref that this gives, and tasks are given the object.
 
         Arrays in it are shared by the processes of a worker and cannot be written to. An object that is there already
-        is not stored again. It goes a week after its last use, when no task needs it any more.
+        is not stored again.
+
+        Args:
+            obj: whatever can be pickled.
+            name: under which ``q.ref(name)`` finds it, from any process. A name that is taken stands for this from now
+                on; who has the Ref of what it stood for goes on with that.
+            keep: how long it stays after its last use when no task needs it any more, None for ever; a week unless
+                somebody said otherwise. What its name no longer stands for is not kept for its sake.
 
         Raises:
             NotSerializable, PayloadTooLarge: it cannot be stored.
         """
         self._core.require_key()
-        return self._core.objects.put(obj)
+        options = Options().updated({"name": name, "keep": keep})
+        return self._core.objects.put(obj, options.name, options.keep_s)
+
+    def ref(self, name: str) -> Ref:
+        """The Ref of what I have put under a name, or somebody under "owner/name". Counts as a use of it.
+
+        Raises:
+            NotFound: nothing is there under this name.
+        """
+        owner, _, own = name.rpartition("/")
+        ref = self._core.objects.named(owner or self._core.settings.owner, own)
+        if not self._core.read_only:
+            self._core.objects.require([ref.digest])
+        return ref
 
     def executor(self) -> Executor:
         """A ``concurrent.futures.Executor`` over this queue, for code that takes one."""

@@ -15,7 +15,7 @@ from goque.postgres.verbs import Verbs
 from goque.queries import duplicates, retry
 from goque.queries.lanes import batch_lanes, lane_options
 
-LANE_OPTIONS = ("queue", "priority", "timeout", "max_attempts", "retry", "retry_on", "give_up_on", "tags")
+LANE_OPTIONS = ("queue", "priority", "timeout", "max_attempts", "retry", "retry_on", "give_up_on", "tags", "share_from")
 """Options that a retry may change."""
 
 
@@ -44,7 +44,9 @@ def lane_for_retry(
     else:
         with refs.collected() as used:
             used.update(base.objects)
-            stored = core.functions.store(capture(func))
+            captured = capture(func, chosen.share_from)
+            core.objects.store(captured.large)
+            stored = core.functions.store(captured)
             database.run(duplicates.add_sameness(batch, stored.captured.source_key))
             lane = core.functions.new_lane(stored, chosen, batch)
     with core.tracing.sending("retry", lane.type, lane.queue) as sent:

@@ -27,6 +27,7 @@ from goque.model.identity import batch_of, position_of
 from goque.model.states import Status
 from goque.notebook.cells import named
 from goque.payload.functions import python_version
+from goque.payload.refs import resolved
 from goque.postgres.verbs import Verbs
 from goque.queries import cancel, duplicates, reading
 from goque.queries.moments import Word
@@ -238,7 +239,7 @@ class Task:
 
     def run_here(self) -> Any:
         """The same call in this process, for the debugger. Nothing is stored."""
-        from goque.payload import functions, refs
+        from goque.payload import functions
 
         self._core.require_key()
         row = self._row()
@@ -247,8 +248,8 @@ class Task:
                 f"the code of {row.type} is its workers'; jobs.run({row.type!r}, payload) runs it where it is"
             )
         lane = self._core.program_of(row.lane)
-        with refs.resolved(self._core.objects.get):
-            function, (args, kwargs) = functions.load(lane), self._call()
+        with resolved(self._core.objects.get):
+            function, (args, kwargs) = functions.load(lane), self._stored_call()
         return function(*args, **kwargs)
 
     # Inside
@@ -330,9 +331,13 @@ class Task:
         return self._row().same_as or self.id
 
     def _call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        with resolved(self._core.given):
+            return self._stored_call()
+
+    def _stored_call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         row = self._row()
         if row.same_as is not None:
-            return Task(self._core, row.same_as)._call()
+            return Task(self._core, row.same_as)._stored_call()
         sealed, payload = self._core.database.one(reading.call(self.id))
         if sealed is None and row.function_hash is None:
             return (payload,), {}

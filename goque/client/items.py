@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from goque.errors import InvalidInput
-from goque.payload.refs import Ref
+from goque.payload.codec import decode_arguments, encode_arguments
+from goque.payload.refs import collected
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 """The positional and keyword arguments of one call."""
@@ -34,23 +35,18 @@ class Items:
             return None, self
         return first, Items(itertools.chain([first], self.calls), self.total, self.instant)
 
-    def tried(
-        self, func: Callable[..., Any], kwargs: Mapping[str, Any], number: int, get: Callable[[Ref], Any]
-    ) -> list[Any]:
-        """What the function returns here and now for the first ``number`` of them; ``get`` gives what a Ref is of."""
-        found: dict[Ref, Any] = {}
+    def tried(self, func: Callable[..., Any], kwargs: Mapping[str, Any], number: int) -> list[Any]:
+        """What the function returns here and now for the first ``number`` of them."""
+        shared = _loaded((), kwargs)[1]
+        calls = (_loaded(*call) for call in itertools.islice(self.calls, number))
+        return [func(*args, **{**shared, **own}) for args, own in calls]
 
-        def given(value: Any) -> Any:
-            if not isinstance(value, Ref):
-                return value
-            if value not in found:
-                found[value] = get(value)
-            return found[value]
 
-        return [
-            func(*map(given, args), **{name: given(value) for name, value in {**kwargs, **own}.items()})
-            for args, own in itertools.islice(self.calls, number)
-        ]
+def _loaded(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """The arguments of a call; where Refs are in them, as a task loads them."""
+    with collected() as used:
+        stored = encode_arguments(args, kwargs)
+    return decode_arguments(stored) if used else (args, kwargs)
 
 
 def zipped(iterables: tuple[Any, ...], *, strict: bool) -> Items:

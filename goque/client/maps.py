@@ -32,6 +32,7 @@ from goque.payload.functions import python_version
 from goque.payload.keys import KeyRing
 from goque.postgres.verbs import Transaction, Verbs
 from goque.queries import duplicates, enqueue, objects, reading
+from goque.queries.lanes import batch_lanes, lane_options
 from goque.queries.moments import Word
 from goque.queries.reading import BatchRow
 
@@ -49,8 +50,8 @@ class Mapped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A map as it was asked for. ``sameness`` is the identity of function and shared arguments, ``traceparent`` names
-    the span in which it is sent.
+    """A map as it was asked for. ``kwargs`` are as they are stored, ``sameness`` is the identity of the function and of
+    what was given, ``traceparent`` names the span in which it is sent.
     """
 
     function: StoredFunction
@@ -61,11 +62,16 @@ class Work:
 
     @classmethod
     def of(
-        cls, function: StoredFunction, options: Options, kwargs: Mapping[str, Any], traceparent: str | None = None
+        cls,
+        function: StoredFunction,
+        options: Options,
+        given: Mapping[str, Any],
+        kwargs: Mapping[str, Any],
+        traceparent: str | None = None,
     ) -> Work:
-        """With the identity worked out."""
+        """With the identity worked out, of the shared arguments as they were given."""
         key = function.captured.source_key
-        sameness = f"{key}:{digest(dict(kwargs)).hex()}" if kwargs else key
+        sameness = f"{key}:{digest(dict(given)).hex()}" if given else key
         return cls(function, options, kwargs, sameness, traceparent)
 
     @property
@@ -173,6 +179,10 @@ class Maps:
     def _extend(self, work: Work, existing: BatchRow, calls: list[Call]) -> Mapped | None:
         """Add items to a batch, in a lane of their own; None if it has been deleted meanwhile."""
         _, ready = self._database.one(enqueue.new_batch())
+        if work.kwargs:
+            # Those that are stored hold; other bytes than ours may have been equal to what was given.
+            lanes = self._database.seen(batch_lanes(existing.id))
+            refs.used().update(self._database.one(lane_options(max(lanes)[0])).objects)
         lane = self._functions.batch_lane(work.function, work.options, existing.id, work.traceparent)
         # From the total that the items were compared with: had another call added some since, the ids collide.
         total = existing.total + len(calls)
@@ -244,13 +254,13 @@ class Maps:
         shared = encoder.shared
         transaction.copy_in_raw("task", COLUMNS, framed(chunks))
         total = encoder.total
-        if total == 0:
-            return
         if needed := refs.used():
             transaction.run(objects.needed_by(shared.lane, list(needed)))
             there = transaction.all(objects.touch(list(needed)))
             if missing := needed.difference(there):
                 raise gone(sorted(missing))
+        if total == 0:
+            return
         waits = shared.ready is None
         transaction.run(enqueue.tallied(shared.lane, new=0 if waits else total, pending=total if waits else 0))
         for start in range(0, len(encoder.digests), DIGEST_BYTES * DIGESTS_PER_ROW):

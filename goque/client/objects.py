@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from goque.errors import KeyMissing, ResultExpired
+from goque.errors import InvalidInput, KeyMissing, NotFound, ResultExpired
 from goque.payload import refs
 from goque.payload.envelope import Opener, Purpose, Sealer, context_of
 from goque.payload.keys import KeyRing
-from goque.payload.refs import Ref
-from goque.postgres.verbs import Verbs
+from goque.payload.refs import Content, Ref
+from goque.payload.sharing import Large
+from goque.postgres.verbs import Transaction, Verbs
 from goque.queries import objects
 
 PART = 16 * 1024 * 1024
@@ -26,19 +27,44 @@ class Objects:
         self._seal = Sealer.of(ring, Purpose.VALUE)
         self._opener = Opener(ring, Purpose.VALUE)
 
-    def put(self, obj: Any) -> Ref:
-        """Store an object unless it is there.
+    def put(self, obj: Any, name: str | None = None, keep_s: float | None = None) -> Ref:
+        """Store an object unless it is there; it stays for ``keep_s`` seconds after its last use, None for a week.
 
         Raises:
             NotSerializable, PayloadTooLarge: it cannot be stored.
         """
-        content = refs.encode(obj)
-        digest, key_id, kind = content.digest, self._seal.key_id, f"{type(obj).__module__}.{type(obj).__qualname__}"
+        with refs.collected() as inside:
+            content = refs.encode(obj)
+        if inside:
+            raise InvalidInput("an object cannot hold a Ref: put what it stands for, or pass both to the task")
+        ref = Ref(content.digest, content.size, refs.kind_of(obj), _fetch=self.get)
+        self._store(ref, content, name, keep_s)
+        return ref
+
+    def store(self, large: Iterable[Large]) -> None:
+        """Store what was found to be large."""
+        for ref, content in large:
+            self._store(ref, content)
+
+    def named(self, owner: str, name: str) -> Ref:
+        """What somebody has put under a name.
+
+        Raises:
+            NotFound, SignatureInvalid, KeyMissing: there is nothing, or not what was put.
+        """
+        row = self._database.first(objects.named(owner, name))
+        if row is None:
+            raise NotFound(f"nothing is there under the name {name!r}; q.put(obj, name={name!r}) puts it")
+        self._opener.open(context_of(owner, name, row.digest), row.seal)
+        return Ref(row.digest, row.size, row.type, _fetch=self.get)
+
+    def _store(self, ref: Ref, content: Content, name: str | None = None, keep_s: float | None = None) -> None:
+        digest, key_id = ref.digest, self._seal.key_id
         new = objects.put(
             digest=digest,
             key_id=key_id,
             owner=self._owner,
-            type=kind[:500],
+            type=ref.type,
             size=content.size,
             parts=-(-content.size // PART),
             seal=self._seal.seal(context_of(digest), b""),
@@ -49,7 +75,18 @@ class Objects:
             else:
                 for number, part in enumerate(content.parts(PART)):
                     transaction.run(objects.put_part(digest, key_id, number, part))
-        return Ref(digest, content.size, kind, self.get)
+            if keep_s is not None:
+                transaction.run(objects.keep(digest, key_id, keep_s))
+            if name is not None:
+                self._call(transaction, name, digest)
+
+    def _call(self, transaction: Transaction, name: str, digest: str) -> None:
+        """The name stands for this from now on; what it stood for before is not kept for its sake."""
+        before = transaction.first(objects.named(self._owner, name))
+        seal = self._seal.seal(context_of(self._owner, name, digest), b"")
+        transaction.run(objects.name(self._owner, name, digest, self._seal.key_id, seal))
+        if before is not None and before.digest != digest:
+            transaction.run(objects.unkeep(before.digest, before.key_id))
 
     def get(self, ref: Ref) -> Any:
         """The object.

@@ -59,6 +59,8 @@ class Options:
     """Not started by then: canceled."""
     keep: Duration | Unset | None = UNSET
     """How long finished work stays; None for ever."""
+    share_from: int | None = 1024 * 1024
+    """Bytes above which a value in ``kwargs``, or one that the function captures, is stored apart; None for never."""
     tags: Sequence[str] = ()
     """Only workers with all of these tags take it."""
     on_change: Literal["raise", "extend", "replace"] = "raise"
@@ -152,6 +154,8 @@ class Options:
             raise InvalidInput(
                 "give cache= or external_id=, not both: each says by itself what counts as the same task"
             )
+        if self.share_from is not None and (type(self.share_from) is not int or self.share_from < 0):
+            raise InvalidInput(f"share_from is a number of bytes, or None for never, not {self.share_from!r}")
         if self.metadata is not None:
             document("metadata", self.metadata)
         if isinstance(self.tags, str):

@@ -9,13 +9,14 @@ import functools
 import pickle
 import sys
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 import cloudpickle
 
 from goque.payload.origins import note_shipped, travels_by_value
+from goque.payload.refs import Ref
 from goque.payload.sources import SourceText, source_of, stable_filename
 
 _SOURCES_LIMIT = 256 * 1024
@@ -77,6 +78,19 @@ class Bundler(cloudpickle.Pickler):  # type: ignore[misc]
             if room >= 0:
                 shown.append((source.text, source.filename, source.first_line))
         return tuple(shown)
+
+
+class Parting(Bundler):
+    """Leaves out the values of these ids, and names the Refs that stand for them."""
+
+    def __init__(self, sink: Sink, buffer_callback: Any, apart: Mapping[int, Ref]) -> None:
+        self._apart = apart
+        super().__init__(sink, buffer_callback, note_sources=True)
+
+    def persistent_id(self, obj: Any) -> Any:
+        """Called for every object: what stands for it, None for itself."""
+        ref = self._apart.get(id(obj))
+        return None if ref is None else ref.noted()
 
 
 def _reduce_code(sources: dict[tuple[str, int], SourceText] | None, code: CodeType) -> Any:

@@ -12,7 +12,7 @@ import inspect
 import io
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import Any
@@ -22,6 +22,8 @@ from goque.payload.codec import DEFAULT_LIMIT, BoundedBuffer, dumps, encoded_siz
 from goque.payload.constancy import parts_of, same_parts
 from goque.payload.digests import digest, type_and_module
 from goque.payload.origins import is_local, travels_by_value
+from goque.payload.refs import Ref, found
+from goque.payload.sharing import Large, taken_out
 from goque.payload.sources import SourceText, captured_values, dedented, register_source, source_of
 
 __all__ = [
@@ -51,7 +53,7 @@ class CapturedFunction:
 
     ``hash`` addresses the content; ``source_key`` is the same for the same function in every kernel. ``captured`` are
     the largest values it carries, in bytes; ``modules`` the top-level packages it needs, of which ``local_modules``
-    lie in the user's own folders and are not installed.
+    lie in the user's own folders and are not installed. ``large`` is what the code only names, to be stored apart.
     """
 
     hash: str
@@ -67,10 +69,11 @@ class CapturedFunction:
     source_key: str
     modules: tuple[str, ...]
     local_modules: tuple[str, ...]
+    large: tuple[Large, ...] = field(default=(), repr=False)
 
 
-def capture(func: Callable[..., Any]) -> CapturedFunction:
-    """Everything about a callable that has to be stored.
+def capture(func: Callable[..., Any], share_from: int | None = None) -> CapturedFunction:
+    """Everything about a callable that has to be stored, what it captures of more than ``share_from`` bytes apart.
 
     A function that cannot have changed since it was captured is not looked into again, so that many single tasks of
     one function cost little each.
@@ -93,6 +96,11 @@ def capture(func: Callable[..., Any]) -> CapturedFunction:
 def _capture(func: Callable[..., Any]) -> CapturedFunction:
     _refuse(func)
     code, size, modules = encode(func)
+    large: dict[int, Large] = {}
+    if share_from is not None and size > share_from:
+        large = taken_out((value for _, value in _carried(func, set())), share_from)
+        if large:
+            code, _, _ = encode(func, {place: one.ref for place, one in large.items()})
     python = python_version()
     source = _source(func)
     return CapturedFunction(
@@ -109,16 +117,22 @@ def _capture(func: Callable[..., Any]) -> CapturedFunction:
         source_key=digest(func).hex(),
         modules=modules,
         local_modules=tuple(name for name in modules if is_local(name)),
+        large=tuple(large.values()),
     )
 
 
 def load(code: bytes | memoryview) -> Callable[..., Any]:
     """The callable in code bytes, its source made known to tracebacks. Only for bytes whose signature was verified."""
     stream = io.BytesIO(code)
-    func: Callable[..., Any] = pickle.load(stream)
+    func: Callable[..., Any] = _Loader(stream).load()
     for text, filename, first_line in pickle.load(stream):
         register_source(text, filename, first_line)
     return func
+
+
+class _Loader(pickle.Unpickler):
+    def persistent_load(self, pid: Any) -> Any:
+        return found(*pid)
 
 
 def code_hash(code: bytes | memoryview, python: str) -> str:
@@ -133,15 +147,20 @@ def python_version() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def encode(func: Any) -> tuple[bytes, int, tuple[str, ...]]:
+def encode(func: Any, apart: Mapping[int, Ref] | None = None) -> tuple[bytes, int, tuple[str, ...]]:
     """Bytes for ``load``, how many of them are not source text, and the modules they need.
+
+    The values of the ids in ``apart`` are left out for what stands for them.
 
     NotSerializable, or PayloadTooLarge over 16 MiB.
     """
-    from goque.payload.bundle import Bundler
+    from goque.payload.bundle import Bundler, Parting
 
     sink = BoundedBuffer(CODE_LIMIT)
-    bundler = Bundler(sink, sink.take_buffer, note_sources=True)
+    if apart is None:
+        bundler = Bundler(sink, sink.take_buffer, note_sources=True)
+    else:
+        bundler = Parting(sink, sink.take_buffer, apart)
     try:
         bundler.dump(func)
     except Exception as error:

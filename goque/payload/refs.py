@@ -15,7 +15,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -40,28 +40,42 @@ _thread = threading.local()
 class Ref:
     """An object that ``q.put`` has stored. Pass it wherever the object would go: tasks are given the object.
 
-    ``digest`` names the content, ``size`` is in bytes, ``type`` is that of the object.
+    ``digest`` names the content, ``size`` is in bytes, ``type`` is that of the object. An ``automatic`` one stands
+    for a value that was given as it is, and was found to be large.
     """
 
     digest: str
     size: int
     type: str
-    _fetch: Callable[[Ref], Any] | None = field(default=None, repr=False, compare=False)
+    automatic: bool = field(default=False, compare=False)
+    _fetch: Callable[[Ref], Any] | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<Ref {self.digest[:12]}: {self.type}, {readable_size(self.size)}>"
 
     def get(self) -> Any:
         """The object itself, read from the database.
 
         Raises:
-            InvalidInput: this Ref came out of stored arguments; ``q.put`` gives one that can be asked.
+            InvalidInput: this Ref came out of a pickle; those of a queue and its tasks can be asked.
             ResultExpired: the object was cleaned away.
         """
         if self._fetch is None:
-            raise InvalidInput("this Ref came out of stored arguments and has no queue; ask the one that q.put gave")
+            raise InvalidInput("this Ref came out of a pickle and has no queue; ask the one that q.put gave")
         return self._fetch(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        return found, self.noted()
+
+    def noted(self) -> tuple[Any, ...]:
+        """What a pickle holds of it; noted as being used."""
         used().add(self.digest)
-        return found, (self.digest, self.size, self.type)
+        facts = (self.digest, self.size, self.type)
+        return (*facts, True) if self.automatic else facts
+
+    def asking(self, fetch: Callable[[Ref], Any]) -> Ref:
+        """The same, which can be asked for the object."""
+        return replace(self, _fetch=fetch)
 
 
 @contextmanager
@@ -105,7 +119,8 @@ def resolved(fetch: Callable[[Ref], Any]) -> Iterator[None]:
 
 _paths: dict[str, str] = {}
 _loaded: dict[str, Any] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
+"""Of one's own thread again, since what is loaded may name other objects."""
 
 
 def shelve(paths: Mapping[str, str]) -> None:
@@ -113,11 +128,11 @@ def shelve(paths: Mapping[str, str]) -> None:
     _paths.update(paths)
 
 
-def found(digest: str, size: int, type: str) -> Any:
+def found(digest: str, size: int, type: str, automatic: bool = False) -> Any:
     """What a pickled ``Ref`` becomes: the object, where it is known, and loaded once."""
     if digest not in _paths:
         fetch: Callable[[Ref], Any] | None = getattr(_thread, "fetch", None)
-        ref = Ref(digest, size, type)
+        ref = Ref(digest, size, type, automatic)
         return ref if fetch is None else fetch(ref)
     with _lock:
         obj = _loaded.pop(digest) if digest in _loaded else _opened(_paths[digest])
@@ -220,6 +235,11 @@ def verified(digest: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
         raise SignatureInvalid(
             f"the object {digest[:12]} is not what was put and signed: its bytes were changed; it was not loaded"
         )
+
+
+def kind_of(obj: Any) -> str:
+    """What a ``Ref`` says of the type of its object."""
+    return f"{type(obj).__module__}.{type(obj).__qualname__}"[:500]
 
 
 def _too_large(size: int, limit: int) -> PayloadTooLarge:

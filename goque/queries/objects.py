@@ -16,20 +16,23 @@ from goque.sql import (
     Statement,
     any_of,
     array,
+    coalesce,
     delete,
+    epoch,
+    excluded,
     exists,
     insert,
+    not_exists,
     now,
     scalar,
-    seconds,
     select,
     template,
     update,
 )
-from goque.sql.tables import LANE, OBJECT, OBJECT_PART
+from goque.sql.tables import LANE, OBJECT, OBJECT_NAME, OBJECT_PART
 
 UNUSED_S = 7 * 86_400.0
-"""Seconds after its last use before an object that no lane names may go."""
+"""Seconds after its last use before an object that no lane names may go, unless somebody said otherwise."""
 
 
 class ObjectRow(NamedTuple):
@@ -128,6 +131,98 @@ def parts_of(row: ObjectRow) -> list[Statement[bytes]]:
 
 
 @template(read=scalar)
+def _keep() -> Query[Any]:
+    return (
+        update(OBJECT)
+        .set(OBJECT.keep_s, Bind("keep_s", DOUBLE))
+        .where(OBJECT.digest == Bind("digest", TEXT), OBJECT.key_id == Bind("key_id", TEXT))
+        .returning(OBJECT.digest)
+    )
+
+
+def keep(digest: str, key_id: str, keep_s: float) -> Statement[str]:
+    """An object stays for so many seconds after its last use, however many somebody said before."""
+    return _keep.bind(digest=digest, key_id=key_id, keep_s=keep_s)
+
+
+# Names
+
+
+class Named(NamedTuple):
+    """What a name stands for; ``seal`` signs that it does."""
+
+    digest: str
+    key_id: str
+    size: int
+    type: str
+    seal: bytes
+
+
+@template(read=Named._make)
+def _named() -> Query[Any]:
+    return (
+        select(OBJECT.digest, OBJECT.key_id, OBJECT.size, OBJECT.type, OBJECT_NAME.seal)
+        .from_(OBJECT_NAME)
+        .join(OBJECT, (OBJECT.digest == OBJECT_NAME.digest) & (OBJECT.key_id == OBJECT_NAME.key_id))
+        .where(OBJECT_NAME.owner == Bind("owner", TEXT), OBJECT_NAME.name == Bind("name", TEXT))
+    )
+
+
+def named(owner: str, name: str) -> Statement[Named]:
+    """The object that somebody has put under a name."""
+    return _named.bind(owner=owner, name=name)
+
+
+@template(read=scalar)
+def _name() -> Query[Any]:
+    new = excluded(OBJECT_NAME)
+    return (
+        insert(OBJECT_NAME)
+        .set(OBJECT_NAME.owner, Bind("owner", TEXT))
+        .set(OBJECT_NAME.name, Bind("name", TEXT))
+        .set(OBJECT_NAME.digest, Bind("digest", TEXT))
+        .set(OBJECT_NAME.key_id, Bind("key_id", TEXT))
+        .set(OBJECT_NAME.seal, Bind("seal", BYTEA))
+        .on_conflict(OBJECT_NAME.owner, OBJECT_NAME.name)
+        .do_update(
+            OBJECT_NAME.digest.to(new.digest),
+            OBJECT_NAME.key_id.to(new.key_id),
+            OBJECT_NAME.seal.to(new.seal),
+            OBJECT_NAME.changed_at.to(now()),
+        )
+        .returning(OBJECT_NAME.digest)
+    )
+
+
+def name(owner: str, name: str, digest: str, key_id: str, seal: bytes) -> Statement[str]:
+    """A name stands for this object from now on."""
+    return _name.bind(owner=owner, name=name, digest=digest, key_id=key_id, seal=seal)
+
+
+@template(read=scalar)
+def _unkeep() -> Query[Any]:
+    names = (
+        select(OBJECT_NAME.name)
+        .from_(OBJECT_NAME)
+        .where(OBJECT_NAME.digest == OBJECT.digest, OBJECT_NAME.key_id == OBJECT.key_id)
+    )
+    return (
+        update(OBJECT)
+        .set(OBJECT.keep_s, None)
+        .where(OBJECT.digest == Bind("digest", TEXT), OBJECT.key_id == Bind("key_id", TEXT), not_exists(names))
+        .returning(OBJECT.digest)
+    )
+
+
+def unkeep(digest: str, key_id: str) -> Statement[str]:
+    """An object that a name stood for goes as if nothing had been said, unless another name stands for it."""
+    return _unkeep.bind(digest=digest, key_id=key_id)
+
+
+# What tasks need
+
+
+@template(read=scalar)
 def _needed_by() -> Query[Any]:
     return (
         update(LANE)
@@ -148,7 +243,7 @@ def _forget_unused() -> Query[Any]:
     old = (
         select(OBJECT.digest, OBJECT.key_id)
         .from_(OBJECT)
-        .where(OBJECT.last_used_at < now() - seconds(Bind("unused_s", DOUBLE)), ~exists(needed))
+        .where(epoch(now() - OBJECT.last_used_at) > coalesce(OBJECT.keep_s, Bind("unused_s", DOUBLE)), ~exists(needed))
         .limit(Bind("limit", INTEGER))
         .for_update(skip_locked=True)
         .cte("old", materialized=True)
@@ -163,5 +258,8 @@ def _forget_unused() -> Query[Any]:
 
 
 def forget_unused(unused_s: float = UNUSED_S, limit: int = 10) -> Statement[str]:
-    """Drop objects that no lane needs and nobody has put or submitted with for a while; their parts go with them."""
+    """Drop objects that no lane needs and nobody has put, found or submitted with for a while.
+
+    Their parts and names go with them.
+    """
     return _forget_unused.bind(unused_s=unused_s, limit=limit)

@@ -46,7 +46,7 @@ STATEMENTS = {
     "reading.last_run reading.matching",
     SUBMIT: "enqueue duplicates transactions outcomes lanes reading settings.setting settings.note types.declared "
     "programs.put_function programs.shared_lane programs.batch_lane objects.put objects.put_part objects.touch "
-    "objects.find objects.part objects.needed_by",
+    "objects.find objects.part objects.keep objects.named objects.name objects.unkeep objects.needed_by",
     WORK: "claim finish handback reports workers upkeep spawning programs types outcomes.tell_watchers enqueue.wake "
     "transactions.wait_at_most enqueue.task_ids duplicates.share cancel.cancel_lane schedules.due schedules.fire "
     "schedules.next_due deployments.take_turn deployments.see deployments.put deployments.retire "

@@ -119,6 +119,18 @@ class ObjectTable(Table):
     seal = Column(BYTEA)
     created_at = Column(TIMESTAMPTZ)
     last_used_at = Column(TIMESTAMPTZ)
+    keep_s = Column(DOUBLE, nullable=True)
+
+
+class ObjectNameTable(Table):
+    """Names that stand for objects."""
+
+    owner = Column(TEXT)
+    name = Column(TEXT)
+    digest = Column(TEXT)
+    key_id = Column(TEXT)
+    seal = Column(BYTEA)
+    changed_at = Column(TIMESTAMPTZ)
 
 
 class ObjectPartTable(Table):
@@ -332,6 +344,7 @@ BATCH_ITEMS = BatchItemsTable("batch_items")
 LANE = LaneTable("lane")
 TASK = TaskTable("task")
 OBJECT = ObjectTable("object")
+OBJECT_NAME = ObjectNameTable("object_name")
 OBJECT_PART = ObjectPartTable("object_part")
 RUN = RunTable("run")
 WORKER = WorkerTable("worker")

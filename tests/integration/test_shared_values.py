@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,23 @@ import pandas as pd
 import psycopg
 import pytest
 
-from goque import InvalidInput, NotSerializable, Queue, ResultExpired
+from goque import InvalidInput, NotFound, NotSerializable, Queue, ResultExpired, SignatureInvalid
 from goque.client.objects import Objects
 from goque.payload import refs
 from goque.payload.keys import KeyRing
 from goque.queries import objects
 from goque.worker.shelf import Shelf
+
+
+def rows(queue: Queue, text: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(queue.dsn, autocommit=True) as connection:
+        found = connection.execute(text)
+        return found.fetchall() if found.description else []
+
+
+def back(since: str, queue: Queue) -> None:
+    """All objects were last used so long ago."""
+    rows(queue, f"update goque.object set last_used_at = now() - interval '{since}'")
 
 
 def test_children_share_one_copy_that_nobody_can_change(q: Queue) -> None:
@@ -57,8 +70,9 @@ def test_a_ref_becomes_the_object_wherever_it_is(q: Queue) -> None:
     assert task.result(timeout=20) == (499_500, 3, 3, None)
     assert (task.args, task.run_here()) == ((other,), (499_500, 3, 3, None))
     assert q.map(lambda x, given: (x, given), [other], kwargs={"given": other}, dry_run=1) == [([1, 2], [1, 2])]
+    assert task.args[0].get() == [1, 2]
     with pytest.raises(InvalidInput, match="q.put"):
-        task.args[0].get()
+        pickle.loads(pickle.dumps(other)).get()
     batch = q.map(total, [other, [4]], kwargs={"given": other}, name="shared")
     assert batch.results(timeout=20) == [(499_500, 3, None, 3), (499_500, 4, None, 3)]
     assert q.map(total, [other, [4]], kwargs={"given": other}, name="shared").id == batch.id
@@ -102,3 +116,128 @@ def test_an_object_goes_when_no_lane_needs_it(alone: Queue) -> None:
     with psycopg.connect(alone.dsn) as connection:
         assert connection.execute("select count(*) from goque.object_part").fetchone() == (1,)
         assert connection.execute("select count(*) from goque.task").fetchone() == (1,)
+
+
+@pytest.mark.filterwarnings("ignore:.*most of it in table")
+def test_what_is_large_is_stored_apart_without_being_asked(q: Queue) -> None:
+    table = np.arange(300_000, dtype="float64")  # 2.4 MB
+
+    def look(number: int, given: Any, small: Any) -> Any:
+        return table.flags.writeable, given["table"].flags.writeable, float(table[number]) + small
+
+    given = {"table": table * 2}
+    batch = q.map(look, [1, 2], kwargs={"given": given, "small": 1}, name="large")
+    assert [row[:2] for row in batch.results(timeout=30)] == [(False, False)] * 2
+    assert [row[2] for row in batch.results(timeout=30)] == [2.0, 3.0]
+    [(objects_of_lane, code, shared)] = rows(
+        q,
+        "select lane.objects, length(function.code), length(batch.kwargs) from goque.batch "
+        "join goque.lane on lane.batch_id = batch.id join goque.function on function.id = function_id "
+        f"where batch.id = {batch.id}",
+    )
+    assert (len(objects_of_lane), code < 20_000, shared < 2_000) == (2, True, True)
+    # Whoever looks sees what was given, and a table of the items reads none of it.
+    task = batch[0]
+    assert (task.args, type(task.kwargs["given"])) == ((1,), dict)
+    assert np.array_equal(task.kwargs["given"]["table"], given["table"])
+    assert task.run_here()[2] == 2.0
+    assert [ref.automatic for ref in q._core.shared(batch.id).values() if isinstance(ref, refs.Ref)] == [True]
+    assert list(batch.to_frame()["input"]) == [1, 2]
+    assert q.map(look, [1], kwargs={"given": given, "small": 1}, dry_run=1)[0][:2] == (True, True)
+    assert q.map(look, [1, 2], kwargs={"given": given, "small": 1}, name="large").id == batch.id
+    apart = q.map(look, [1], kwargs={"given": given, "small": 1}, share_from=None)
+    single = q.submit(look, 2, {"table": table}, 0)
+    assert apart.results(timeout=30)[0][:2] == (True, True)
+    assert single.result(timeout=30)[:2] == (False, True)
+    with pytest.raises(InvalidInput, match="share_from"):
+        q.options(share_from="1MB")
+
+
+def test_an_extended_batch_has_what_its_shared_arguments_name(q: Queue) -> None:
+    def pick(number: int, given: Any) -> Any:
+        return number in given
+
+    first = dict.fromkeys(range(200_000))
+    batch = q.map(pick, [1], kwargs={"given": first}, name="grows").wait(30)
+    again = dict.fromkeys(reversed(first))  # equal, and other bytes
+    grown = q.map(pick, [1, 2, 300_000], kwargs={"given": again}, name="grows", on_change="extend", share_from=None)
+    assert grown.results(timeout=30) == [True, True, False]
+    assert grown.retry(lambda number, given: len(given), force=True).changed == 3
+    assert (grown.id, grown.results(timeout=30)) == (batch.id, [200_000] * 3)
+
+
+@pytest.mark.filterwarnings("ignore:.*most of it in words")
+def test_what_a_function_captures_is_stored_once_however_often_it_is_edited(q: Queue) -> None:
+    words = [f"word {number}" for number in range(200_000)]
+
+    def made(add: int) -> Any:
+        return lambda number: (words[number], add)
+
+    batch = q.map(made(1), [1]).wait(30)
+    before = rows(q, "select count(*), sum(size) from goque.object")
+    assert q.map(made(2), [1]).results(timeout=30) == [("word 1", 2)]
+    batch.retry(made(3), force=True)
+    assert batch.results(timeout=30) == [("word 1", 3)]
+    assert rows(q, "select count(*), sum(size) from goque.object") == before
+
+
+def test_a_dry_run_has_the_objects_of_refs_wherever_they_are(q: Queue) -> None:
+    ref = q.put([1, 2, 3])
+    held = {"deep": [ref]}
+    assert q.map(lambda x, more: (sum(held["deep"][0]), x, more), [[ref]], kwargs={"more": (ref,)}, dry_run=1) == [
+        (6, [[1, 2, 3]], ([1, 2, 3],))
+    ]
+    with pytest.raises(InvalidInput, match="cannot hold a Ref"):
+        q.put([ref])
+
+
+ELSEWHERE = """
+import json
+from goque import Queue
+with Queue() as q:
+    print(json.dumps([q.ref("model").get(), q.put([3], name="model").digest]))
+"""
+
+
+def test_a_name_finds_an_object_from_another_process(q: Queue, run_script: Callable[..., Any]) -> None:
+    old = q.put([1, 2], name="model", keep=None)
+    assert run_script(ELSEWHERE, q.dsn) == [[1, 2], q.ref("model").digest]
+    assert (q.ref("tester/model").get(), repr(q.ref("model"))[17:]) == ([3], ": builtins.list, 81 bytes>")
+    assert q.submit(sum, q.ref("model")).result(timeout=30) == 3
+    assert old.get() == [1, 2]
+    for name in ("other", "eve/model"):
+        with pytest.raises(NotFound, match="q.put"):
+            q.ref(name)
+    for wrong in ({"name": "a/b"}, {"name": ""}, {"keep": -1}):
+        with pytest.raises(InvalidInput):
+            q.put(1, **wrong)
+
+
+def test_an_object_stays_as_long_as_was_said(alone: Queue) -> None:
+    database = alone._core.database
+    plain, brief, kept = alone.put([1]), alone.put([2], keep="1h"), alone.put([3], name="kept", keep=None)
+    both = alone.put([4], name="one", keep=None)
+    assert (alone.put([4], name="two"), alone.put([4])) == (both, both)
+    back("2 hours", alone)
+    assert database.all(objects.forget_unused()) == [brief.digest]
+    back("8 days", alone)
+    assert database.all(objects.forget_unused()) == [plain.digest]
+    # What a name does not stand for any more is not kept for its sake.
+    alone.put([5], name="kept")
+    alone.put([6], name="one", keep=None)
+    back("8 days", alone)
+    assert alone.ref("kept").get() == [5], "finding it is a use of it"
+    assert database.all(objects.forget_unused()) == [kept.digest]
+    assert both.get() == [4]
+
+
+def test_a_name_that_was_moved_is_not_believed(alone: Queue) -> None:
+    alone.put([1], name="good")
+    alone.put([2], name="bad")
+    with psycopg.connect(alone.dsn, autocommit=True) as connection:
+        connection.execute(
+            "update goque.object_name set digest = other.digest from goque.object_name other "
+            "where object_name.name = 'good' and other.name = 'bad'"
+        )
+    with pytest.raises(SignatureInvalid):
+        alone.ref("good")

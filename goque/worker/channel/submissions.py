@@ -22,7 +22,7 @@ from goque.worker.channel.protocol import LONGEST_RARE, Malformed, storable
 
 MOST_CALLS = 10_000
 """Tasks that one run may ask for."""
-IMPOSSIBLE = ("name", "on_change", "dry_run", "on_duplicate", "cache")
+IMPOSSIBLE = ("name", "on_change", "dry_run", "on_duplicate", "cache", "share_from")
 """Options that cannot be given inside a task: they ask the database, to which a child has no way."""
 _LONGEST_SOURCE = LONGEST_RARE // 4
 _FACTS = {"source_key": 200, "source": _LONGEST_SOURCE, "filename": 5_000}

@@ -2,7 +2,8 @@
 -- gives digest text
 WITH "old" AS MATERIALIZED (SELECT "object"."digest","object"."key_id"
 FROM "goque"."object"
-WHERE "object"."last_used_at"<(NOW()-MAKE_INTERVAL(secs => %(unused_s)s::double precision)) AND NOT EXISTS (SELECT "lane"."id"
+WHERE EXTRACT(EPOCH
+FROM NOW()-"object"."last_used_at")::double precision>COALESCE("object"."keep_s",%(unused_s)s::double precision) AND NOT EXISTS (SELECT "lane"."id"
 FROM "goque"."lane"
 WHERE "object"."digest"=ANY("lane"."objects"))
 LIMIT %(limit)s::integer
