@@ -82,18 +82,20 @@ def capture(func: Callable[..., Any], share_from: int | None = None) -> Captured
     """
     parts = parts_of(func)
     if parts is None:
-        return _capture(func)
+        return _capture(func, share_from)
     known = _known.get(id(func))
-    if known is not None and same_parts(parts, known[0]):
+    if known is not None and same_parts(parts, known[0]) and known[1].closure_size <= (share_from or CODE_LIMIT):
         return known[1]
-    captured = _capture(func)
+    captured = _capture(func, share_from)
+    if captured.large:  # what it names has to be noted, and stored, each time
+        return captured
     if len(_known) >= KEPT:
         _known.clear()
     _known[id(func)] = (parts, captured)
     return captured
 
 
-def _capture(func: Callable[..., Any]) -> CapturedFunction:
+def _capture(func: Callable[..., Any], share_from: int | None) -> CapturedFunction:
     _refuse(func)
     code, size, modules = encode(func)
     large: dict[int, Large] = {}
