@@ -83,14 +83,14 @@ def told(figures: Figures, goals: tuple[Goal, ...]) -> str:
     lines = []
     for name, median in figures.medians.items():
         values, unit = figures.values[name], figures.units[name]
-        spread = f"({_short(min(values))} to {_short(max(values))})" if len(values) > 1 else ""
-        lines.append(f"  {name:44} {_short(median):>12} {unit:8} {spread}")
+        spread = f"({short(min(values))} to {short(max(values))})" if len(values) > 1 else ""
+        lines.append(f"  {name:44} {short(median):>12} {unit:8} {spread}")
     for goal in goals:
         value = goal.value(figures.medians)
         if value is not None:
             bound = f"at least {goal.least:g}" if goal.least is not None else f"at most {goal.most:g}"
             word = "reached" if goal.reached(value) else "missed"
-            lines.append(f"  {goal.name:44} {_short(value):>12} {'':8} goal: {bound}, {word}")
+            lines.append(f"  {goal.name:44} {short(value):>12} {'':8} goal: {bound}, {word}")
     return "\n".join(lines)
 
 
@@ -159,5 +159,6 @@ def _name(module: ModuleType) -> str:
     return str(module.__spec__.name if module.__spec__ else module.__name__).rpartition(".")[2]
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Three digits are enough."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
