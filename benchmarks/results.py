@@ -58,6 +58,7 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
                 if parallel is not None:
                     items = range(min(count, options.tasks))
                     parallel.batch_size = chunk
+                    parallel.pre_dispatch = "all" if chunk == 1 else "2 * n_jobs"  # what is quickest for each
                     with figures.rate(name, len(items)):
                         assert parallel(_delayed(items)) == expected[: len(items)]
 
@@ -82,7 +83,7 @@ def _joblib(stack: ExitStack):  # type: ignore[no-untyped-def]  # it may not be 
     except ImportError:
         left_out("joblib")
         return None
-    parallel = stack.enter_context(joblib.Parallel(n_jobs=2, pre_dispatch="all"))
+    parallel = stack.enter_context(joblib.Parallel(n_jobs=2))
     parallel(_delayed(range(100)))
     return parallel
 
