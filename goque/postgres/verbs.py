@@ -22,6 +22,8 @@ _Cursor = psycopg.Cursor[tuple[Any, ...]]
 
 _CSV_BLOCK = 1 << 16
 _LONG = {"statement_timeout": "2h", "idle_in_transaction_session_timeout": "10min"}
+_SORTED_IN = "64MB"
+"""Memory for each sort of many rows: in the 4 MB that servers have by default, history takes a tenth longer."""
 _cursor_numbers = count(1)
 
 
@@ -131,7 +133,7 @@ class Verbs(ABC):
         # COPY takes no parameters: here alone the driver writes the values into the text, quoted for the server.
         text = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER {})")
         with self._connection() as connection, self._translated(statement.name), connection.transaction():
-            self._begin(connection, _LONG | {"TimeZone": "UTC"})
+            self._begin(connection, _LONG | {"TimeZone": "UTC", "work_mem": _SORTED_IN})
             bound = psycopg.ClientCursor(connection).mogrify(self._text(statement), statement.values)
             query = text.format(sql.SQL(bound), sql.SQL("true" if header else "false"))
             block = bytearray()

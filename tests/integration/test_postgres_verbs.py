@@ -199,6 +199,14 @@ def test_csv_comes_in_blocks(shared: Database, statement: MakeStatement) -> None
     assert 10 < len(blocks) < 20
 
 
+def test_many_rows_are_sorted_in_memory_and_the_session_goes_back_to_little(
+    shared: Database, statement: MakeStatement
+) -> None:
+    query = statement("SELECT current_setting('work_mem')")
+    assert b"".join(shared.copy_out_csv(query)) == b"64MB\n"
+    assert shared.one(query) == "4MB"
+
+
 def test_a_missing_table_of_the_schema_asks_for_migration(database: Database, statement: MakeStatement) -> None:
     with pytest.raises(MigrationNeeded, match="goque migrate"):
         database.all(statement('SELECT * FROM "goque".no_such_table'))
