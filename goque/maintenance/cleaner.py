@@ -58,10 +58,16 @@ class Round:
         gone = Counter[str]()
         gone["tasks"] += self._finish_deleted()
         shortest = self._database.one(retention.shortest())
+        needed: list[Old] = []
         for old in self._due_batches(shortest.batches):
             if delete_batch(self._database, old.id, may=is_idle):
                 gone["batches"] += 1
                 gone["tasks"] += self._finish_deleted()
+            else:
+                needed.append(old)
+        along = self._only_by_each_other(needed)
+        gone["batches"] += sum(delete_batch(self._database, batch, may=is_idle, along=along) for batch in along)
+        gone["tasks"] += self._finish_deleted() if along else 0
         for after, last in self._pages(shortest.singles):
             gone["tasks"] += self._delete_singles(after, last)
         if self._queue is None:
@@ -95,6 +101,14 @@ class Round:
             if min(old.age for old in page) < youngest:
                 return
             after = page[-1].id
+
+    def _only_by_each_other(self, needed: list[Old]) -> frozenset[int]:
+        """Of these batches, those whose outcomes are shared by none but these."""
+        followers = {old.id: set(self._database.all(deleting.followers(old.id, old.total))) for old in needed}
+        along = frozenset(followers)
+        while others := {batch for batch in along if not followers[batch] <= along}:
+            along -= others
+        return along
 
     def _pages(self, youngest: float) -> Iterator[tuple[int, int]]:
         """The single tasks in pages, up to where all are younger than any retention."""
@@ -133,14 +147,22 @@ def is_idle(needs: Needs) -> bool:
     return not (needs.unfinished or needs.stopping or needs.followed)
 
 
-def delete_batch(database: Verbs, batch: int, may: Callable[[Needs], bool]) -> bool:
-    """Let a batch be gone, if what it is needed for lets it; its tasks are still to be removed. Whether it is."""
+def delete_batch(
+    database: Verbs, batch: int, may: Callable[[Needs], bool], along: frozenset[int] = frozenset()
+) -> bool:
+    """Let a batch be gone, if what it is needed for lets it; its tasks are still to be removed. Whether it is.
+
+    That batches share its outcomes which go ``along`` with it does not keep it.
+    """
     with database.transaction("deleting a batch") as transaction:
         total = transaction.first(deleting.lock_batch(batch))
         if total is None:
             return False
         lanes = transaction.all(deleting.lock_lanes(batch))
         needs = transaction.one(deleting.needs(batch, total))
+        if along and needs.followed:
+            followers: list[int] = transaction.all(deleting.followers(batch, total))
+            needs = needs._replace(followed=not along.issuperset(followers))
         if len(lanes) < needs.lanes or not may(needs):
             return False
         return transaction.first(deleting.delete_batch(batch)) is not None

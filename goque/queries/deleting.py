@@ -11,7 +11,7 @@ from functools import reduce
 from operator import add
 from typing import Any, NamedTuple
 
-from goque.model.identity import task_id
+from goque.model.identity import SPAN, task_id
 from goque.model.states import UNFINISHED, Status
 from goque.queries.cleaning import in_queue
 from goque.queries.retention import BATCHES_S
@@ -192,6 +192,18 @@ def _needs() -> Query[Any]:
 def needs(batch: int, total: int) -> Statement[Needs]:
     """What may keep a batch from being removed."""
     return _needs.bind(batch=batch, first=task_id(batch, 0), last=task_id(batch, total) - 1)
+
+
+@template(read=scalar)
+def _followers() -> Query[Any]:
+    first, last = Bind("first", BIGINT), Bind("last", BIGINT)
+    batch = (TASK.id // lit(SPAN)).as_("batch")
+    return select(batch).distinct().from_(TASK).where(TASK.same_as >= first, TASK.same_as <= last)
+
+
+def followers(batch: int, total: int) -> Statement[int]:
+    """The batches, perhaps itself, whose tasks share an outcome of this one's; below the first batch: single tasks."""
+    return _followers.bind(first=task_id(batch, 0), last=task_id(batch, total) - 1)
 
 
 @template(read=scalar)

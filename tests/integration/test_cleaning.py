@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from goque import Queue, Status
+from goque.app.batch import Batch
 from goque.app.duties import SharedDuties
 from goque.errors import InUse, InvalidInput, NotFound, ResultExpired
 from goque.maintenance import cleaner
@@ -147,6 +148,28 @@ def test_what_others_share_the_outcome_of_stays_as_long_as_they_do(alone: Queue)
     gone = alone.clean()
     gone.update(Counter(gone) + Counter(alone.clean()))
     assert gone == {"batches": 2, "tasks": 5, "lanes": 1, "functions": 1}
+    assert left(alone.dsn) == {}
+
+
+def test_batches_that_share_outcomes_of_each_other_go_together(alone: Queue) -> None:
+    def ends(batch: Batch) -> Batch:
+        finish(alone.dsn, "done", *(task.id for task in batch.tasks() if not task.done()))
+        return batch
+
+    def share(items: list[int], **options: Any) -> Batch:
+        return ends(alone.map(abs, items, external_id=str, **options))
+
+    share([1], name="one")
+    share([2, 1], name="two")
+    share([1, 2], name="one", on_change="extend")
+    last = share([2, 3], keep="60d")
+    same = Rig(Database(alone.dsn)).ask("select id / 1000000000 as own, same_as / 1000000000 as other from goque.task")
+    assert len({(row.own, row.other) for row in same if row.other}) == 3
+    age(alone.dsn, 31)
+    assert alone.clean() == {}
+    age(alone.dsn, 30)
+    assert len(last) == 2
+    assert alone.clean() == {"batches": 3, "tasks": 6, "functions": 1}
     assert left(alone.dsn) == {}
 
 

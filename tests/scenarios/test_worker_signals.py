@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from goque import Queue, Status
@@ -191,8 +192,12 @@ def test_a_stopped_worker_is_gone_from_the_living(queue: Queue, serve: Callable[
     until(lambda: began(tmp_path) == 1, "it works")
     assert len(queue._core.database.all(workers.alive())) == 1
     (tmp_path / "gate").touch()
-    worker.send(signal.SIGTERM)
-    assert worker.ended()[0] == 0
+    sessions = "select count(*) from pg_stat_activity where datname = current_database() and application_name like %s"
+    with psycopg.connect(queue.dsn, autocommit=True) as connection:
+        assert connection.execute(sessions, ["goque worker%"]).fetchone() == (3,)
+        worker.send(signal.SIGTERM)
+        assert worker.ended()[0] == 0
+        until(lambda: connection.execute(sessions, ["goque worker%"]).fetchone() == (0,), "its sessions are closed")
     assert queue._core.database.all(workers.alive()) == []
 
 
