@@ -132,10 +132,18 @@ class Changing(ABC):
             owner, _, name = key.rpartition("/")
             found = database.seen(reading.batch_by_name(owner or self._core.settings.owner, name))
         else:
-            found = database.seen(reading.batch_by_id(index(key)))
+            found = database.seen(reading.batch_by_id(read_id("a batch", key, "its id, a number, or its name")))
         if not found:
             raise NotFound(f"there is no batch {key!r}; q.batches() lists them")
         return found[0]
+
+
+def read_id(what: str, given: object, named_by: str) -> int:
+    """An id as a user gives it."""
+    try:
+        return index(given)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidInput(f"{what} is found by {named_by}, not by {given!r}") from None
 
 
 def _ids_of_frame(frame: Any) -> list[int]:

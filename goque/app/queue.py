@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from operator import index
 from types import ModuleType
 from typing import Any, SupportsIndex
 
 from goque.app.batch import Batch
+from goque.app.changing import read_id
 from goque.app.core import Core, make_core
 from goque.app.giving import Giving
 from goque.app.keeping import Keeping
@@ -101,7 +101,10 @@ class Queue(Giving, Looking, Keeping):
 
     @contextmanager
     def pipeline(self) -> Iterator[None]:
-        """Submit many tasks one by one in this block: they are stored together when it ends, or not at all."""
+        """Submit many tasks one by one in this block: they are stored together when it ends, or not at all.
+
+        Refused in it are maps, each all or nothing by itself, and external ids, whose task may be there already.
+        """
         if getattr(self._local, "pipeline", None) is not None:
             raise InvalidInput("a pipeline is open in this thread already")
         waiting = _Pipeline(self._core)
@@ -194,7 +197,7 @@ class Queue(Giving, Looking, Keeping):
         Raises:
             NotFound: there is none.
         """
-        task = Task(self._core, index(id))
+        task = Task(self._core, read_id("a task", id, "its id, a number; q.tasks(external_id=...) lists others"))
         task._row()
         return task
 
@@ -248,6 +251,7 @@ class Queue(Giving, Looking, Keeping):
         Raises:
             AppUnusable: a registry cannot be imported.
         """
+        self._core.require_writable()
         if pool not in ("process", "thread"):
             raise InvalidInput(f"pool is 'process' or 'thread', not {pool!r}")
         count = concurrency if concurrency is not None else slots
@@ -260,6 +264,11 @@ class Queue(Giving, Looking, Keeping):
 
     def _unit(self) -> Unit:
         return self._core.unit
+
+    def _map(self, *given: Any) -> Batch | list[Any]:
+        if getattr(self._local, "pipeline", None) is not None:
+            raise InvalidInput("inside q.pipeline() tasks are submitted one by one: call map before the block or after")
+        return super()._map(*given)
 
     def _store(self, single: Single, type: str, options: Options) -> Task:
         waiting: _Pipeline | None = getattr(self._local, "pipeline", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
+from operator import index
 from typing import Any
 
 from goque.client.spans import Span, size_of, spans_of
@@ -20,7 +21,9 @@ def some_at(spans: Sequence[Span], key: Any) -> list[Span]:
     """The ids of a slice, a list of places, or a mask as long as the spans; IndexError where there are none."""
     size = size_of(spans)
     if not isinstance(key, slice):
-        return spans_of(_ids_at(spans, _places(list(key), size)))
+        # Text is an iterable of texts, and what is none is named as it was given.
+        given = list(key) if isinstance(key, Iterable) and not isinstance(key, str) else [key]
+        return spans_of(_ids_at(spans, _places(given, size)))
     places = range(*key.indices(size))
     return _cut(spans, places.start, places.stop) if places.step == 1 else spans_of(_ids_at(spans, places))
 
@@ -33,10 +36,14 @@ def _places(given: list[Any], size: int) -> list[int]:
     return [_from_front(one, size) for one in given]
 
 
-def _from_front(place: Any, size: int) -> int:
+def _from_front(given: Any, size: int) -> int:
+    try:
+        place = index(given)
+    except TypeError:
+        raise TypeError(f"a batch is indexed by place, slice, list of places or mask, not by {given!r}") from None
     if not -size <= place < size:
         raise IndexError(f"the batch has {number_of(size, 'task')}, so there is no place {place}")
-    return int(place) % size
+    return place % size
 
 
 def _ids_at(spans: Sequence[Span], places: Iterable[int]) -> Iterator[int]:

@@ -132,7 +132,9 @@ def _members(kind: type[E], name: str, given: Mapping[str, Any]) -> frozenset[E]
         try:
             members.add(kind(item))
         except ValueError:
-            raise unknown(f"{name}= knows no", item, [str(member) for member in kind]) from None
+            # They are few, and what resembles most may mean another thing: "failed" is not "canceled".
+            known = ", ".join(member.value for member in kind)
+            raise UnknownOption(f"{name}= knows no {item!r}; there are {known}", name=str(item), close=[]) from None
     return frozenset(members)
 
 

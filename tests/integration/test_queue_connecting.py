@@ -74,6 +74,7 @@ def test_a_queue_that_only_looks_changes_nothing(alone: Queue) -> None:
             lambda: found.pause(),
             lambda: looking.cancel(batch[0].id),
             lambda: looking.pause(),
+            lambda: looking.start_workers(1),
             lambda: looking.task(batch[0].id).retry(),
         ):
             with pytest.raises(ReadOnly, match="read_only"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import goque
 from goque import InvalidInput, Queue, Status
+from tests.integration.conftest import until
 
 Stored = Callable[[], tuple[int, int]]
 
@@ -158,6 +160,16 @@ def test_a_pipeline_that_fails_stores_nothing(alone: Queue, stored: Stored) -> N
     assert alone.submit(double, 1).status is Status.NEW
 
 
+def test_a_map_is_refused_in_a_pipeline_since_it_would_outlive_a_block_that_fails(alone: Queue, stored: Stored) -> None:
+    with alone.pipeline():
+        with pytest.raises(goque.InvalidInput, match="call map before the block or after"):
+            alone.options(priority=5).map(double, [1])
+        with pytest.raises(goque.InvalidInput, match="call map before the block or after"):
+            alone.starmap(double, [(1,)])
+    assert stored() == (0, 0)
+    assert len(alone.map(double, [1])) == 1
+
+
 def test_a_pipeline_belongs_to_its_thread(alone: Queue, stored: Stored) -> None:
     with alone.pipeline():
         other = threading.Thread(target=lambda: alone.submit(double, 1))
@@ -205,6 +217,21 @@ def test_an_executor_that_is_shut_down_cancels_what_waits(alone: Queue) -> None:
     with pytest.raises(CancelledError):
         future.result(timeout=5)
     assert future.cancelled()
+
+
+def test_when_an_executor_has_shut_down_its_futures_have_ended(q: Queue) -> None:
+    for _ in range(20):
+        with q.executor() as executor:
+            futures = [executor.submit(double, x) for x in range(5)]
+        assert all(future.done() for future in futures)
+
+
+def test_a_future_of_an_executor_says_while_it_runs(q: Queue) -> None:
+    executor = q.executor()
+    future = executor.submit(time.sleep, 60)
+    until(future.running, "the task runs")
+    assert future.cancel()
+    assert not future.running()
 
 
 def test_queue_wide_verbs_take_tasks_ids_and_batches(alone: Queue) -> None:

@@ -35,6 +35,9 @@ def give(mistake: str, q: Queue) -> Any:
         "a typo": lambda: q.map(parse, ["1"]).reslts(),  # type: ignore[attr-defined]
         "a name": lambda: q.retry("nope"),
         "another name": lambda: q.cancel("nope"),
+        "a batch by a float": lambda: q.batch(1.5),  # type: ignore[arg-type]
+        "a task by a text": lambda: q.task("order-123"),  # type: ignore[arg-type]
+        "a word that is no status": lambda: q.history(status="failed"),
     }
     return mistakes[mistake]()
 
@@ -59,6 +62,9 @@ def give(mistake: str, q: Queue) -> Any:
         ("a typo", AttributeError, "'Batch' object has no attribute 'reslts'"),
         ("a name", NotFound, "there is no batch 'nope'"),
         ("another name", NotFound, "there is no batch 'nope'"),
+        ("a batch by a float", InvalidInput, "a batch is found by its id, a number, or its name, not by 1.5"),
+        ("a task by a text", InvalidInput, "a task is found by its id, a number; q.tasks(external_id=...)"),
+        ("a word that is no status", UnknownOption, "knows no 'failed'; there are new, pending, processing, done,"),
     ],
 )
 def test_a_mistake_is_named_with_what_to_write(alone: Queue, mistake: str, kind: type, said: str) -> None:

@@ -23,6 +23,12 @@ def test_a_place_is_that_of_a_list(spans: list[Span], place: int) -> None:
             one_at(spans, place)
 
 
+@pytest.mark.parametrize("key", ["x", 1.5, [1.5], None, ["a"]])
+def test_what_is_no_place_is_named(key: object) -> None:
+    with pytest.raises(TypeError, match="by place, slice, list of places or mask, not by "):
+        some_at(spans_of(range(3)), key)
+
+
 @given(SPANS, st.slices(70))
 def test_a_slice_is_that_of_a_list(spans: list[Span], key: slice) -> None:
     assert some_at(spans, key) == spans_of(list(ids_of(spans))[key])
