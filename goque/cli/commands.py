@@ -33,33 +33,36 @@ class Command(NamedTuple):
 
 
 _ASKED = """
-Says how many tasks are meant and asks, unless they are named by --task; --yes does not ask.
+Says how many tasks are meant and asks, unless they are named by --task;
+--yes does not ask.
 
 exit codes:
   0    it is done
   1    the answer was no, or there is no such batch; nothing was changed
-  2    the arguments make no sense, or there is no terminal to ask on; nothing was changed"""
+  2    the arguments make no sense, or there is no terminal to ask on; nothing
+       was changed"""
 
 COMMANDS = {
     "worker": Command(
         "serving",
         "run tasks until told to stop",
         """\
-  goque worker                                     embedded server, one slot per usable core
+  goque worker                      embedded server, one slot per usable core
   goque worker --queues etl,default --concurrency 8
-  goque worker --app mypackage.jobs:jobs           run the task types of a goque.Registry as well
-  goque worker --drain                             end when nothing is left to do
+  goque worker --app mypackage.jobs:jobs        also types of a goque.Registry
+  goque worker --drain              end when nothing is left to do
   goque worker --idle-exit 10m --max-runtime 3h50m
-  goque worker --drain --max-runtime auto          in a Slurm job: until shortly before its end
+  goque worker --drain --max-runtime auto       until a Slurm job ends
   goque worker --slot-env CUDA_VISIBLE_DEVICES=0,1 --tags gpu
-  goque worker --pool thread --concurrency 64      for code that waits more than it computes
+  goque worker --pool thread --concurrency 64   for code that mostly waits
 
 exit codes:
-  0    it ended as asked: drained, idle, a maximum was reached, or after SIGTERM or SIGINT
+  0    it ended as asked: drained, idle, at a maximum, after SIGTERM or SIGINT
   1    it could not start or go on; the reason is on standard error
   2    the arguments make no sense
   3    an --app could not be loaded; what its import said is on standard error
-  130  a second SIGINT stopped it at once (143: SIGTERM); what ran was handed back""",
+  130  a second SIGINT stopped it at once (143: SIGTERM), and handed back what
+       ran""",
     ),
     "status": Command(
         "status",
@@ -88,16 +91,16 @@ exit codes:
         "what is due when; pausing, and forgetting what an app declared",
         """\
   goque schedules
-  goque schedules pause nightly            make no tasks of it; slots that pass meanwhile are not made up for
+  goque schedules pause nightly          what it misses is not made up for
   goque schedules resume nightly
-  goque schedules forget shop.jobs:jobs    of an app that is gone, or before an older version of it is started""",
+  goque schedules forget shop.jobs:jobs  before an older version of it starts""",
     ),
     "retry": Command(
         "changing",
         "run failed and canceled tasks again",
         """\
-  goque retry nightly                      what failed or was canceled in my batch "nightly"
-  goque retry ann/nightly 1042             another owner's batch, and a batch by its id
+  goque retry nightly            what failed or was canceled in my batch
+  goque retry ann/nightly 1042   another owner's batch, and a batch by its id
   goque retry nightly --error-type TimeoutError
   goque retry --task 1042000000007 --force   a task that is done already
   goque retry --queue etl --status attempts_left --since 2h --yes
@@ -145,9 +148,9 @@ exit codes:
         "bring the database's schema up to this version",
         """\
   goque migrate
-  goque migrate --check            change nothing; exit code 1 if something is to be applied
+  goque migrate --check            say what is missing (exit code 1)
   goque migrate --sql > goque.sql  all of it as SQL, for psql
-  goque migrate --roles            make database roles with the least rights as well
+  goque migrate --roles            make roles with the least rights
   goque migrate --roles --sql      these as SQL""",
     ),
     "server": Command(
@@ -161,8 +164,8 @@ exit codes:
         "keys",
         "make or show the secret that signs work",
         """\
-  goque key new              a fresh secret: export GOQUE_SECRET=$(goque key new)
-  goque key show             the secret, for GOQUE_SECRET of another client or worker
+  goque key new              a fresh one: export GOQUE_SECRET=$(goque key new)
+  goque key show             the secret, for another client or worker
   goque key show --results   a key that reads results and cannot submit code""",
     ),
     "demo": Command(

@@ -19,6 +19,15 @@ from goque.settings import seconds_left, usable_cores
 from goque.worker.crew import WorkerConfig
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_a_terminal_of_80_columns(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([command, "--help"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
 def worker_config(*argv: str) -> WorkerConfig:
     parser = argparse.ArgumentParser()
     worker_arguments(parser)
