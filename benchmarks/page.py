@@ -60,9 +60,11 @@ def pictures(data: dict[str, Any]) -> dict[str, str]:
     """By file name in docs/pictures, what is drawn."""
     drawn = {}
     for name, (unit, end, title) in DRAWN.items():
+        if name not in data:
+            continue
         sides = {
             figure: one["median"]
-            for figure, one in data.get(name, {"figures": {}})["figures"].items()
+            for figure, one in data[name]["figures"].items()
             if one["unit"] == unit and not figure.startswith("the quickest")
         }
         if end:
