@@ -113,9 +113,13 @@ def _body(task: Any) -> Expression[bytes]:
     return coalesce(task.args, function("convert_to", BYTEA, payload, lit(_Json.ENCODING)))
 
 
-def lanes_with_ready_tasks() -> Cte:
-    """Each lane in the ready index once, found by skipping from one to the next: its cost is per lane, not per task."""
-    first = select(TASK.lane_id).from_(TASK).where(TASK.seq > lit(0)).order_by(TASK.lane_id).limit(1)
+def lanes_with_ready_tasks(*which: Condition) -> Cte:
+    """Each lane in the ready index once, found by skipping from one to the next: its cost is per lane, not per task.
+
+    Until a vacuum has been there it passes by what lanes that were drained have left in the index, so where a search
+    begins, which the conditions say, is what it costs.
+    """
+    first = select(TASK.lane_id).from_(TASK).where(TASK.seq > lit(0), *which).order_by(TASK.lane_id).limit(1)
 
     def step(found: Cte) -> Query[Any]:
         following = (
@@ -139,7 +143,7 @@ def listed() -> list[Expression[Any]]:
 
 @template(read=Listed._make)
 def _live_lanes() -> Query[Any]:
-    found = lanes_with_ready_tasks()
+    found = lanes_with_ready_tasks(TASK.lane_id >= Bind("lowest", BIGINT))
     return (
         select(*listed())
         .with_(found)
@@ -150,9 +154,9 @@ def _live_lanes() -> Query[Any]:
     )
 
 
-def live_lanes(who: Eligibility) -> Statement[Listed]:
-    """The lanes that have ready tasks which this worker may take now."""
-    return _live_lanes.bind(**who.values())
+def live_lanes(who: Eligibility, lowest: int = 0) -> Statement[Listed]:
+    """The lanes, from this id on, that have ready tasks which this worker may take now."""
+    return _live_lanes.bind(lowest=lowest, **who.values())
 
 
 @template(read=Claimed._make)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from goque.errors import DatabaseUnavailable, KeyMissing, SignatureInvalid
 from goque.model.eligibility import EVERY_QUEUE
@@ -27,6 +28,27 @@ LARGE_AT_ONCE = 32 * 1024 * 1024
 SHORTEST_LOOK, LONGEST_LOOK = 0.02, 3.0
 SECOND_CHECK_S = 65.0
 """After a lost answer the server may still be claiming for us, up to its statement timeout of 60 seconds."""
+
+
+@dataclass(slots=True)
+class _Look:
+    """A way of looking for lanes with work."""
+
+    wanted: bool = True
+    cost: float = 0.0
+    """Seconds that the last one took."""
+    at: float = 0.0
+    """``time.monotonic()`` at its end."""
+
+    @property
+    def may_be(self) -> float:
+        """When the next one may be: looking may take a twentieth of the time at most."""
+        return self.at + (max(0.002, 20 * self.cost) if self.cost > 0.001 else 0.0)
+
+    def took(self, began: float) -> None:
+        """It has been done."""
+        self.wanted, self.at = False, time.monotonic()
+        self.cost = self.at - began
 
 
 class Claimer(Attendant):
@@ -63,9 +85,12 @@ class Claimer(Attendant):
         """Looks for work in a row that found none."""
         self._look_at = 0.0
         self._look_pause = SHORTEST_LOOK
-        self._look_wanted = True
-        self._look_cost = 0.0
-        self._looked_at = 0.0
+        self._whole = _Look()
+        """At all lanes; where many were drained lately, that takes a while."""
+        self._newest = _Look()
+        """At those from ``_lowest`` on: the one that a new map most likely is in."""
+        self._lowest = self._highest = 0
+        """The lowest lane that the last look at all of them has found, and the highest of any look."""
         self._number = int(time.time() * 1000)
         self._checks: list[float] = []
         """When to look for claims of which we did not hear (``time.monotonic()``)."""
@@ -77,7 +102,7 @@ class Claimer(Attendant):
     def look_again(self) -> None:
         """There may be new work. From any thread."""
         with self._desk.room:
-            self._look_wanted = True
+            self._want_look()
             self._desk.room.notify_all()
 
     def give_way(self, lanes: Iterable[int]) -> None:
@@ -102,15 +127,17 @@ class Claimer(Attendant):
                 if self._asks():
                     return 0.0
                 due = now + 1.0
-            elif self._look_wanted:
-                due = self._looked_at + self._rest()
             else:
-                due = self._look_at
+                due = min(
+                    [
+                        max(self._look_at, self._whole.may_be),
+                        *(look.may_be for look in (self._whole, self._newest) if look.wanted),
+                    ]
+                )
         return due - now
 
-    def _rest(self) -> float:
-        """Least time between two looks: looking may take a twentieth of the time at most."""
-        return max(0.002, 20 * self._look_cost) if self._look_cost > 0.001 else 0.0
+    def _want_look(self) -> None:
+        self._whole.wanted = self._newest.wanted = True
 
     def _may_claim(self) -> bool:
         return self.claiming and self._me.well and self._desk.load()[2] < MOST_TO_WRITE
@@ -161,7 +188,7 @@ class Claimer(Attendant):
             found.setdefault(row.lane, []).append(row.seq)
         self._roster.took(asks, {lane: (len(seqs), min(seqs)) for lane, seqs in found.items()})
         if self._roster.empty:
-            self._look_wanted = True
+            self._want_look()
         if not rows:
             return
         self.looked_in_vain = 0
@@ -243,19 +270,23 @@ class Claimer(Attendant):
         now = time.monotonic()
         if not self._may_claim():
             return
-        overdue = now - self._looked_at > 1.0 and not self._roster.empty
-        wanted = self._look_wanted and now - self._looked_at >= self._rest()
-        if not (overdue or wanted or (self._roster.empty and now >= self._look_at)):
+        due = self._whole.wanted or (now >= self._look_at if self._roster.empty else now - self._whole.at > 1.0)
+        if due and now >= self._whole.may_be:
+            listed = self._connection.all(claim.live_lanes(self._me.eligibility))
+            self._whole.took(now)
+            self._newest.wanted = False
+            self._highest = max([self._highest, *(lane.lane for lane in listed)])
+            self._lowest = min((lane.lane for lane in listed), default=self._highest)
+        elif self._newest.wanted and now >= self._newest.may_be:
+            listed = self._connection.all(claim.live_lanes(self._me.eligibility, self._lowest))
+            self._newest.took(now)
+            self._highest = max([self._highest, *(lane.lane for lane in listed)])
+        else:
             return
-        self._look_wanted = False
-        listed = self._connection.all(claim.live_lanes(self._me.eligibility))
         self._roster.refresh([lane for lane in listed if self._suits(lane, now)])
-        done = time.monotonic()
-        self._look_cost = done - now
-        self._looked_at = done
         if self._roster.empty:
             self.looked_in_vain += 1
-            self._look_at = done + self._look_pause
+            self._look_at = time.monotonic() + self._look_pause
             self._look_pause = min(self._look_pause * 2, self._longest_look)
         else:
             self._look_pause = SHORTEST_LOOK

@@ -107,7 +107,7 @@ class Post:
     def claim(self) -> list[Held]:
         """Look and claim; what became ready."""
         self.claimer.look_again()
-        self.claimer._looked_at = self.claimer._look_cost = 0.0  # it rests after a look that took long
+        self.claimer._whole.cost = self.claimer._newest.cost = 0.0  # it rests after a look that took long
         self.claimer.turn()
         self.claimer.turn()
         return self.desk.withdraw()
@@ -193,6 +193,25 @@ class TestClaimer:
         post.write()
         assert {(row.status, row.worker_id, row.attempts) for row in rig.rows().values()} == {("new", None, 0)}
         assert post.desk.idle
+
+    def test_a_new_lane_is_found_while_a_look_at_all_of_them_has_to_rest(self, rig: Rig, lane: int, post: Post) -> None:
+        post.claimer._me.eligibility = Eligibility(python="3.11")
+        rig.tasks(known := rig.lane(), 1)
+        assert [held.lane for held in post.claim()] == [known]
+        post.claimer._whole.cost = 60.0  # it took long, and may be repeated in twenty minutes
+
+        def found() -> list[int]:
+            post.claimer.look_again()
+            post.claimer.turn()
+            post.claimer.turn()
+            return [held.lane for held in post.desk.withdraw()]
+
+        rig.tasks(new := rig.lane(), 2, first=1)
+        assert found() == [new, new]
+        rig.tasks(lane, 1, first=3)
+        assert found() == []
+        post.claimer._whole.cost = 0.0
+        assert found() == [lane]
 
     def test_what_is_handed_back_is_told_to_whoever_is_free(self, rig: Rig, lane: int, post: Post, dsn: str) -> None:
         rig.tasks(lane, 3)
