@@ -119,3 +119,16 @@ def test_queues_and_batches_are_counted_from_the_tally(large: Database) -> None:
     assert frames.queues(large)["done"].tolist() == [0, 0]
     assert frames.batches(large)["done"].sum() == 0
     assert frames.count(large, status="done", queue="etl") == 0
+
+
+def test_a_look_of_the_dashboard_reads_few_tasks(large: Database) -> None:
+    rows = {
+        "queues": (listing.queue_rows, 100, listing.QUEUES),
+        "batches": (lambda filters: listing.batch_rows(filters, None), 10, listing.BATCHES),
+        "workers": (lambda filters: listing.worker_rows(filters, True), 50, listing.WORKERS),
+    }
+    read = {"running": rows_read(large, running.running(10), None)}
+    for what, (query, limit, columns) in rows.items():
+        filters = filters_of({"limit": limit}, what=what, without=(), columns=columns)
+        read[what] = rows_read(large, query(filters), None)
+    assert all(number <= 1_000 for number in read.values()), read
