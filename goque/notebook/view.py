@@ -17,7 +17,7 @@ SYMBOLS: Mapping[Status, str] = {
     Status.DONE: "✓",
     Status.PROCESSING: "▶",
     Status.NEW: "·",
-    Status.PENDING: "⏲",
+    Status.PENDING: "◷",
     Status.ERROR: "↻",
     Status.ATTEMPTS_LEFT: "✗",
     Status.CANCELED: "⊘",

@@ -1,4 +1,6 @@
-"""The panel in a real JupyterLab, looked at and operated as its users do. Not for: what it says in detail (tests/unit).
+"""The panel and the dashboard in a real JupyterLab, looked at and operated as their users do.
+
+Not for: what they say in detail (tests/unit).
 
 Pictures of it go to the folder that ``GOQUE_SCREENSHOTS`` names.
 """
@@ -198,3 +200,133 @@ def test_a_restart_finds_the_work_again_and_submits_nothing_twice(lab: Lab, gate
         expect(panel).to_contain_text("40 of 40 ended")
         expect(panel).to_contain_text("4 × ValueError: page # has no title")
         expect(panel.get_by_role("button")).to_have_count(0)
+
+
+BOARD = """
+from goque import Queue
+q = Queue(workers=2)
+
+def check(row):
+    if row % 10 == 3:
+        raise ValueError(f"row {row} has no date")
+    return row
+
+q.map(check, range(120), name="checked", queue="etl", max_attempts=1).wait(60)
+q.map(check, range(5), name="waiting", queue="later", delay="1h")
+board = q.dashboard(every=0.3)
+board
+""".strip()
+
+
+def test_every_control_of_the_dashboard_does_what_it_says(lab: Lab, picture: Callable[[Notebook, str], None]) -> None:
+    notebook = lab.open("dashboard", BOARD, "board.selected[['task_id', 'status']]", width=1200, height=1000)
+    notebook.run(0)
+    shown = notebook.panel()
+    expect(shown).to_contain_text("5 unfinished")
+    expect(shown.locator("table", has_text="newest batches")).to_contain_text("checked")
+    queue, status = (shown.locator("select").nth(place) for place in range(2))
+    row = shown.locator("table", has_text="oldest ready").or_(shown.locator("table", has_text="pending"))
+    queue.select_option("later")
+    notebook.button("Pause").click()
+    expect(shown).to_contain_text("paused later; what runs goes on")
+    expect(row.locator("tr", has_text="later")).to_contain_text("paused")
+    notebook.button("Resume").click()
+    expect(shown).to_contain_text("resumed later")
+    expect(row.locator("tr", has_text="later")).not_to_contain_text("paused")
+
+    # Each filter leaves what it names; the next page has what the first one had no room for.
+    found = shown.locator("select[multiple] option")
+    notebook.button("Search").click()
+    expect(found).to_have_count(100)
+    notebook.button("Older").click()
+    expect(found).to_have_count(25)
+    for hint, text, number in (
+        ("queue", "later", 5),
+        ("batch", "checked", 100),
+        ("function", "nobody", 1),
+        ("error type", "ValueError", 12),
+        ("since, as 2h", "1h", 100),
+    ):
+        box = shown.get_by_placeholder(hint, exact=True)
+        box.fill(text)
+        box.press("Enter")
+        notebook.button("Search").click()
+        expect(found).to_have_count(number)
+        if number == 1:
+            expect(found).to_have_text("nothing matches")
+        box.fill("")
+        box.press("Enter")
+    status.select_option("error")
+    notebook.button("Search").click()
+    expect(found).to_have_count(12)
+    expect(found.first).to_contain_text("ValueError: row 113 has no date")
+    picture(notebook, "dashboard")
+
+    # What is selected is a frame, and what the verbs are for.
+    notebook.button("Retry selected").click()
+    expect(shown).to_contain_text("select what to retry first")
+    shown.locator("select[multiple]").select_option(index=[0, 1])
+    notebook.run(1)
+    expect(notebook.panel(1).locator("tbody tr")).to_have_count(2)
+    notebook.button("Retry selected").click()
+    expect(shown).to_contain_text("retry: 2 changed")
+    status.select_option("any status")
+    shown.get_by_placeholder("batch", exact=True).fill("waiting")
+    shown.get_by_placeholder("batch", exact=True).press("Enter")
+    notebook.button("Search").click()
+    expect(found).to_have_count(5)
+    shown.locator("select[multiple]").select_option(index=[0])
+    notebook.button("Cancel selected").click()
+    expect(notebook.button("Yes, cancel them")).to_be_visible()
+    notebook.button("Yes, cancel them").click()
+    expect(shown).to_contain_text("cancel: 1 changed")
+    expect(shown).to_contain_text("4 unfinished")
+
+    lab.set_theme("JupyterLab Dark")
+    notebook.saved()
+    notebook.page.reload()
+    notebook.ready()
+    notebook.page.set_viewport_size({"width": 520, "height": 1000})
+    expect(shown).to_contain_text("4 unfinished")
+    queue.select_option("all queues")
+    notebook.button("Pause").click()
+    expect(shown).to_contain_text("paused all queues")
+    picture(notebook, "dashboard-dark-narrow")
+    notebook.button("Resume").click()
+    expect(shown).to_contain_text("resumed all queues")
+    lab.set_theme("JupyterLab Light")
+
+
+def test_one_batch_in_several_tabs_is_operated_by_keyboard_and_followed_in_each(
+    lab: Lab, gates: Gates, picture: Callable[[Notebook, str], None]
+) -> None:
+    work = WORK.format(gates=gates.folder, name="tabs")
+    notebook = lab.open("tabs", work, 'q.batch("tabs")')
+    notebook.command("notebook:run-all-cells")
+    copy = notebook.panel(1)
+    expect(copy).to_contain_text("0 of 40 ended")
+    other = lab.open("other-tab", 'from goque import Queue\nq = Queue(workers=0)\nq.batch("tabs")')
+    other.run(0)
+    expect(other.panel()).to_contain_text("0 of 40 ended")
+
+    # Without a mouse: from a cell of the notebook to the buttons and on.
+    notebook.page.bring_to_front()
+    notebook.cell(1).locator(".cm-content").first.click()
+    press = notebook.page.keyboard.press
+    press("Escape")
+    for _ in range(40):
+        press("Tab")
+        if notebook.page.evaluate("document.activeElement.textContent") == "Pause":
+            break
+    expect(notebook.button("Pause", 1)).to_be_focused()
+    press("Enter")
+    for panel in (notebook.panel(0), copy, other.panel()):
+        expect(panel).to_contain_text("paused")
+    other.page.bring_to_front()
+    other.button("Resume").click()
+    expect(notebook.button("Pause", 0)).to_be_visible()
+    expect(notebook.button("Pause", 1)).to_be_visible()
+    gates.open(0, 1, 2, 3)
+    for panel in (notebook.panel(0), copy, other.panel()):
+        expect(panel).to_contain_text("40 of 40 ended")
+    picture(other, "another-notebook")
