@@ -457,3 +457,18 @@ def test_queues_workers_and_batches_are_narrowed_too(told: Database) -> None:
     assert frames.batches(told, status="pending").empty
     with pytest.raises(InvalidInput, match="workers has no filter 'hosts'"):
         frames.workers(told, hosts="mill")
+
+
+def test_frames_are_queried_grouped_and_merged_as_they_are(told: Database) -> None:
+    history, items = frames.history(told), frames.tasks(told)
+    assert len(history.query("status == 'error' and run_s >= 0 and not final")) == 0
+    assert len(history.query("failed and error_type == 'ValueError'")) == 1
+    assert history[history.status > "processing"]["status"].isin(["done", "error", "attempts_left", "canceled"]).all()
+    with pytest.raises(TypeError):
+        history.query("created_at >= '2026-01-02'")  # pandas 3: a text without a zone is no moment
+    assert history.query("created_at >= '2026-01-02T00:00Z'")["task_id"].tolist() == [5, 5]
+    by_status = history.groupby("status")["run_s"].agg(["count", "sum"])
+    assert by_status.loc["done"].tolist() == [3, 3 + history[history.task_id == 5]["run_s"].sum()]
+    both = history.merge(items, left_on="task_id", right_on="id", suffixes=("", "_of_task"))
+    assert len(both) == len(history)
+    assert (str(both["task_id"].dtype), both["status"].dtype) == ("Int64", STATUS)

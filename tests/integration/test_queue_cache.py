@@ -96,3 +96,28 @@ def test_what_cannot_be_cached_is_refused(q: Queue) -> None:
         q.options(cache=True).submit(abs, 1)
     with pytest.raises(InvalidInput, match="True or False"):
         q.map(abs, [1], cache="yes")
+
+
+CELL = """
+import json
+from goque import Queue
+source = '''
+LIMITS = {{"low", "high", "middle"}}
+def {comment}measure(item, scale=2):
+    return len(item["names"]) * scale, sorted(LIMITS)
+'''.replace("NOTE ", "")
+exec(compile(source, "<cell {comment}>", "exec"))
+with Queue() as q:
+    items = [{{"names": {{"c", "a", "b"}}, "n": n}} for n in range({number})]
+    batch = q.map(measure, items, cache=True)
+    print(json.dumps([len(batch), batch.counts().get("new", 0), batch._reused()]))
+"""
+
+
+def test_what_ran_in_one_kernel_is_there_in_the_next(alone: Queue, run_script: Callable[..., Any]) -> None:
+    """Sets have another order with each hash seed, and so have their pickles."""
+    said = [
+        run_script(CELL.format(comment=comment, number=number), alone.dsn, PYTHONHASHSEED=str(seed))
+        for seed, comment, number in ((1, "", 3), (2, "NOTE ", 5), (3, "", 5))
+    ]
+    assert said == [[3, 3, ""], [5, 2, ", 3 reused, 2 new"], [5, 0, ", 5 reused, 0 new"]]
