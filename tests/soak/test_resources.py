@@ -17,6 +17,7 @@ import pytest
 from goque import Queue
 from goque.postgres.database import Database
 from goque.queries import workers
+from tests.poisons import MEMORY, harm_nobody_else
 from tests.soak.field import SECRET, TASKS, Member, noted_figures
 from tests.soak.machines import Server, folder
 
@@ -238,6 +239,32 @@ def test_descriptors_and_threads_are_flat_over_thousands_of_children(
         time.sleep(1.0)
         after = main.num_fds(), main.num_threads()
         noted_figures("children", children=scaled(10_000), children_per_s=round(rate), before=before, after=after)
+        assert after[0] <= before[0] + 4
+        assert after[1] <= before[1] + 1
+    finally:
+        member.process.terminate()
+        member.process.wait(60)
+
+
+def test_poison_harms_nobody_else(server: Server, queue: Queue, tmp_path: Path) -> None:
+    copies, neighbours = scaled(20), scaled(10_000)
+    member = Member(server.dsn, tmp_path / "log", "--max-memory", f"{MEMORY}MiB")
+    try:
+        drained(queue, 20)
+        main = psutil.Process(member.process.pid)
+        before = main.num_fds(), main.num_threads(), main.memory_info().rss / 2**20
+        began = time.monotonic()
+        harm_nobody_else(queue, tmp_path / "pids", copies=copies, neighbours=neighbours)
+        took = time.monotonic() - began
+        after = main.num_fds(), main.num_threads(), main.memory_info().rss / 2**20
+        noted_figures(
+            "poison",
+            of_each_kind=copies,
+            neighbours=neighbours,
+            took_s=round(took),
+            descriptors_threads_mib_before=[round(number) for number in before],
+            after=[round(number) for number in after],
+        )
         assert after[0] <= before[0] + 4
         assert after[1] <= before[1] + 1
     finally:
