@@ -8,6 +8,7 @@ What is removed must go faster than it can come about, or a busy database grows 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -16,24 +17,31 @@ from benchmarks.measuring import Figures, Goal, run
 from benchmarks.servers import fresh_server, pinned
 from benchmarks.work import square
 
+if TYPE_CHECKING:
+    from goque import Queue
+
 GOALS = (
     Goal("batches / raw DELETE", "batches", "raw DELETE", least=0.05),
     Goal("batches / raw drain", "batches", "raw claim+complete", least=1.0),
     Goal("single tasks / raw drain", "single tasks", "raw claim+complete", least=1.0),
 )
+LONG_AGO = 60
+"""Days, more than what is kept by default."""
 _ROWS = """
 insert into goque.task
         (id, lane_id, seq, status, run, attempts, worker_id, args, result, started_at, finished_at, created_at)
     select %(first)s + n, %(lane)s, -n - 1, 'done', 1, 1, 7,
            decode(repeat('78', 40), 'hex'), decode(repeat('72', 30), 'hex'), moment.at, moment.at, moment.at
-    from generate_series(0, %(count)s::bigint - 1) n, (select now() - interval '60 days' as at) moment
+    from generate_series(0, %(count)s::bigint - 1) n,
+         lateral (select now() - make_interval(days => %(days)s) - n * interval '1 microsecond' as at) moment
 """
-_COUNTED = (
-    "insert into goque.tally (lane_id, done, changed_at) values (%(lane)s, %(count)s, now() - interval '60 days')"
-)
+_COUNTED = """
+insert into goque.tally (lane_id, done, changed_at)
+    values (%(lane)s, %(count)s, now() - make_interval(days => %(days)s))
+"""
 _OLD = """
 update goque.batch set total = %(count)s,
-        created_at = now() - interval '60 days', changed_at = now() - interval '60 days'
+        created_at = now() - make_interval(days => %(days)s), changed_at = now() - make_interval(days => %(days)s)
     where id = %(batch)s
 """
 
@@ -53,13 +61,7 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
             with figures.rate("single tasks", options.tasks):
                 gone = q.clean()
             assert gone["tasks"] == options.tasks, gone
-            batch = q.map(square, [1])
-            batch.cancel()
-            [lane] = batch._lanes()
-            connection.execute(b"delete from goque.task where lane_id = %s", (lane,))
-            connection.execute(b"delete from goque.tally where lane_id = %s", (lane,))
-            connection.execute(_OLD.encode(), {"batch": batch.id, "count": options.tasks})
-            _fill(connection, batch.id * 10**9, lane, options.tasks)
+            finished_batch(q, connection, options.tasks, days=LONG_AGO)
             with figures.rate("batches", options.tasks):
                 gone = q.clean()
             assert gone["tasks"] == options.tasks, gone
@@ -67,9 +69,20 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
             figures.note("raw claim+complete", raw.drain(dsn))
 
 
-def _fill(connection: psycopg.Connection, first: int, lane: int, count: int) -> None:
-    """Tasks that ended long ago."""
-    values = {"first": first, "lane": lane, "count": count}
+def finished_batch(q: Queue, connection: psycopg.Connection, count: int, *, days: int) -> None:
+    """A batch of so many tasks that were done so many days ago, written by SQL."""
+    batch = q.map(square, [1])
+    batch.cancel()
+    [lane] = batch._lanes()
+    connection.execute(b"delete from goque.task where lane_id = %s", (lane,))
+    connection.execute(b"delete from goque.tally where lane_id = %s", (lane,))
+    connection.execute(_OLD.encode(), {"batch": batch.id, "count": count, "days": days})
+    _fill(connection, batch.id * 10**9, lane, count, days)
+
+
+def _fill(connection: psycopg.Connection, first: int, lane: int, count: int, days: int = LONG_AGO) -> None:
+    """Tasks that ended so long ago."""
+    values = {"first": first, "lane": lane, "count": count, "days": days}
     connection.execute(_ROWS.encode(), values)
     connection.execute(_COUNTED.encode(), values)
     connection.execute("checkpoint")

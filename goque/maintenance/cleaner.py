@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +25,24 @@ log = logging.getLogger("goque.maintenance")
 
 BREATH = 0.001
 """Seconds between two steps, for others who wait for the same connection."""
+REST = 1.0
+"""Seconds that a worker's cleaner rests for each second of a step: who works meanwhile feels little of it."""
+
+
+class Pace:
+    """Steps, and how long to rest between them."""
+
+    def __init__(self, stopping: threading.Event | None = None, rest: float = 0.0) -> None:
+        self._stopping = stopping or threading.Event()
+        self._rest = rest
+        self._began = time.monotonic()
+
+    def stopped(self) -> bool:
+        """Rest after a step; whether there is to be no other."""
+        worked = time.monotonic() - self._began
+        stopped = self._stopping.wait(max(BREATH, self._rest * worked))
+        self._began = time.monotonic()
+        return stopped
 
 
 class Cleaner(Service):
@@ -38,7 +57,7 @@ class Cleaner(Service):
         # Less than the shortest pause, so that a single worker never misses its own turn.
         if self._database.first(cleaning.take_turn(self.interval / 2)) is None:
             return None
-        gone = Round(self._database, stopping=self.stopping).clean()
+        gone = Round(self._database, pace=Pace(self.stopping, REST)).clean()
         if gone:
             log.info("removed what is past its retention: %s", ", ".join(f"{kind} {n:,}" for kind, n in gone.items()))
             self._events.emit(TasksCleaned(gone))
@@ -48,10 +67,10 @@ class Cleaner(Service):
 class Round:
     """One pass over everything, or over one queue, in steps that hold few rows for a short time."""
 
-    def __init__(self, database: Verbs, *, queue: str | None = None, stopping: threading.Event | None = None) -> None:
+    def __init__(self, database: Verbs, *, queue: str | None = None, pace: Pace | None = None) -> None:
         self._database = database
         self._queue = queue
-        self._stopping = stopping or threading.Event()
+        self._pace = pace or Pace()
 
     def clean(self) -> Counter[str]:
         """Remove what may go; how many batches, tasks, lanes, functions, objects and workers."""
@@ -94,7 +113,7 @@ class Round:
         after = 0
         while page := sorted(self._database.all(deleting.batches(after, self._queue))):
             for old in page:
-                if self._stopped():
+                if self._pace.stopped():
                     return
                 if old.due:
                     yield old
@@ -113,7 +132,7 @@ class Round:
     def _pages(self, youngest: float) -> Iterator[tuple[int, int]]:
         """The single tasks in pages, up to where all are younger than any retention."""
         after = 0
-        while not self._stopped():
+        while not self._pace.stopped():
             page = self._database.one(cleaning.page(after))
             if page.last is None or page.age is None or page.age < youngest:
                 return
@@ -128,18 +147,15 @@ class Round:
     def _finish_deleted(self) -> int:
         """Remove the tasks of batches that are gone; what somebody's transaction holds is left for the next round."""
         return sum(
-            delete_tasks(self._database, batch, total, self._stopping)
+            delete_tasks(self._database, batch, total, self._pace)
             for batch, total in self._database.all(deleting.deleted())
         )
 
     def _repeated(self, step: Callable[[], Statement[Any]]) -> int:
         number = 0
-        while not self._stopped() and (some := self._database.run(step())):
+        while not self._pace.stopped() and (some := self._database.run(step())):
             number += some
         return number
-
-    def _stopped(self) -> bool:
-        return self._stopping.wait(BREATH)
 
 
 def is_idle(needs: Needs) -> bool:
@@ -168,12 +184,12 @@ def delete_batch(
         return transaction.first(deleting.delete_batch(batch)) is not None
 
 
-def delete_tasks(database: Verbs, batch: int, total: int, stopping: threading.Event | None = None) -> int:
+def delete_tasks(database: Verbs, batch: int, total: int, pace: Pace | None = None) -> int:
     """Remove the tasks of a batch that is gone, and the note of it with the last one; how many there were."""
-    stopping = stopping or threading.Event()
+    pace = pace or Pace()
     number = 0
     for first in range(task_id(batch, 0), task_id(batch, total), cleaning.STEP):
-        if stopping.wait(BREATH):
+        if pace.stopped():
             return number
         last = min(first + cleaning.STEP, task_id(batch, total)) - 1
         number += database.one(deleting.delete_range(first, last))

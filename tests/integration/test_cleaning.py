@@ -6,6 +6,7 @@ Time is made by moving the moments of all rows into the past.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -198,6 +199,24 @@ def test_a_batch_is_deleted_unless_it_is_in_use(alone: Queue) -> None:
     worker.connection.close()
 
 
+def test_a_worker_s_cleaner_rests_as_long_as_it_has_worked() -> None:
+    rests: list[float] = []
+
+    class Stopping(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            rests.append(timeout or 0.0)
+            return False
+
+    pace = cleaner.Pace(Stopping(), rest=10.0)
+    end = time.monotonic() + 0.01
+    while time.monotonic() < end:
+        pass
+    assert not pace.stopped()
+    assert not cleaner.Pace(Stopping()).stopped()
+    assert rests[0] >= 0.1
+    assert rests[1] == cleaner.BREATH
+
+
 def test_a_delete_that_was_cut_short_is_seen_by_nobody_and_finished_by_the_next_round(alone: Queue) -> None:
     batch = alone.map(abs, range(2_500), external_id=str, name="cut")
     batch.cancel()
@@ -205,7 +224,7 @@ def test_a_delete_that_was_cut_short_is_seen_by_nobody_and_finished_by_the_next_
     assert cleaner.delete_batch(database, batch.id, lambda needs: True)
     stopping = threading.Event()
     stopping.set()
-    assert cleaner.delete_tasks(database, batch.id, 2_500, stopping) == 0
+    assert cleaner.delete_tasks(database, batch.id, 2_500, cleaner.Pace(stopping)) == 0
     assert left(alone.dsn)["task"] == 2_500
     assert [len(frame) for frame in (alone.batches(), alone.tasks(), alone.history())] == [0, 0, 0]
     assert alone.count() == 0

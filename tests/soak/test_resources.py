@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,9 +15,12 @@ import psutil
 import psycopg
 import pytest
 
+from benchmarks.cleaning import LONG_AGO, finished_batch
 from goque import Queue
+from goque.maintenance.cleaner import REST, Pace, Round
+from goque.model.eligibility import EVERY_QUEUE
 from goque.postgres.database import Database
-from goque.queries import workers
+from goque.queries import claim, workers
 from tests.poisons import MEMORY, harm_nobody_else
 from tests.soak.field import SECRET, TASKS, Member, noted_figures
 from tests.soak.machines import Server, folder
@@ -321,23 +325,61 @@ def test_three_long_analyses_slow_nothing_down(queue: Queue, server: Server, mem
 
 def test_ten_million_finished_tasks_slow_nothing_down(queue: Queue, server: Server, member: Member) -> None:
     plain = sorted(drained(queue, scaled(50_000)) for _ in range(3))[1]
-    empty_history = _seconds(lambda: queue.history(limit=1000))
-    count = scaled(10_000_000)
-    _finished(queue, server.dsn, count)
-    full = sorted(drained(queue, scaled(50_000)) for _ in range(3))[1]
-    full_history = _seconds(lambda: queue.history(limit=1000))
+    plain_claim = _claim_seconds(queue)
+    plain_history = _seconds(lambda: queue.history(limit=1000))
+    share = scaled(500_000)
     with psycopg.connect(server.dsn, autocommit=True) as connection:
-        looked = _seconds(lambda: connection.execute("select 1").fetchone())
+        for days in (LONG_AGO, LONG_AGO, *([0] * 18)):
+            finished_batch(queue, connection, share, days=days)
+        connection.execute("vacuum analyze goque.task")
+        connection.execute("checkpoint")
+    full = sorted(drained(queue, scaled(50_000)) for _ in range(3))[1]
+    full_claim = _claim_seconds(queue)
+    full_history = _seconds(lambda: queue.history(limit=1000))
+    with ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        cleaning = pool.submit(Round(Database(queue.dsn), pace=Pace(rest=REST)).clean)
+        number = 0
+        while not cleaning.done():
+            drained(queue, scaled(50_000))
+            number += scaled(50_000)
+        beside = number / (time.monotonic() - began)
     noted_figures(
         "ten_million_finished",
-        finished=count,
+        finished=20 * share,
         rate_before=round(plain),
         rate_with=round(full),
-        history_1000_before_s=round(empty_history, 4),
+        claim_before_ms=round(1000 * plain_claim, 3),
+        claim_with_ms=round(1000 * full_claim, 3),
+        history_1000_before_s=round(plain_history, 4),
         history_1000_with_s=round(full_history, 4),
-        round_trip_s=round(looked, 5),
+        removed=cleaning.result()["tasks"],
+        rate_while_they_were_removed=round(beside),
+        drained_meanwhile=number,
     )
+    assert cleaning.result()["tasks"] == 2 * share
     assert full >= 0.9 * plain
+    assert full_claim <= 1.1 * plain_claim + 0.0002
+    assert full_history <= 1.2 * plain_history
+    assert beside >= 0.8 * full
+
+
+def _claim_seconds(queue: Queue) -> float:
+    """The median time of a claim of 32 tasks."""
+    batch = queue.options(tags=["nobody"]).map(abs, range(32 * 101))
+    [lane] = batch._lanes()
+    database = Database(queue.dsn)
+    connection = database.dedicated()
+    worker = connection.one(_registration(0))
+    took = []
+    for number in range(101):
+        began = time.monotonic()
+        assert len(connection.all(claim.claim(worker, number, [(lane, 0, 32)], EVERY_QUEUE))) == 32
+        took.append(time.monotonic() - began)
+    connection.run(workers.finish(worker))
+    connection.close()
+    batch.cancel()
+    return sorted(took)[50]
 
 
 def _seconds(call) -> float:  # type: ignore[no-untyped-def]
@@ -348,20 +390,3 @@ def _seconds(call) -> float:  # type: ignore[no-untyped-def]
         call()
         took.append(time.monotonic() - began)
     return sorted(took)[3]
-
-
-def _finished(queue: Queue, dsn: str, count: int) -> None:
-    """So many finished tasks, written by SQL."""
-    share = min(count, 500_000)
-    for _ in range(count // share):
-        batch = queue.options(tags=["nobody"]).map(abs, range(share))
-        with psycopg.connect(dsn) as connection:
-            lanes = "(select id from goque.lane where batch_id = %s)"
-            connection.execute(
-                "update goque.task set status = 'done', run = 1, attempts = 1, seq = -seq, result = args, "
-                f"started_at = now(), finished_at = now() where lane_id in {lanes}",
-                (batch.id,),
-            )
-            connection.execute(f"update goque.tally set new = 0, done = new where lane_id in {lanes}", (batch.id,))
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("vacuum analyze goque.task")
