@@ -6,6 +6,7 @@ The functions are made by one, so that they travel to workers by value.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,4 +128,7 @@ def harm_nobody_else(queue: Queue, pids: Path, *, copies: int = 1, neighbours: i
         assert re.search(kinds[name].words, last["error"]), (name, last["error"])
     forked = {int(pid) for pid in pids.read_text().split()}
     assert len(forked) >= 2**FORKS
-    assert not [pid for pid in forked if psutil.pid_exists(pid)]
+    give_up_at = time.monotonic() + 10.0
+    while left := [pid for pid in forked if psutil.pid_exists(pid)]:  # killed, and not yet buried
+        assert time.monotonic() < give_up_at, f"left behind: {left}"
+        time.sleep(0.05)

@@ -230,6 +230,14 @@ def test_a_limit_that_cuts_says_how_many_rows_and_failures_are_missing(told: Dat
         assert keys(frames.history(told, limit=2)) == [(5, 2, "done"), (5, 1, "done")]
 
 
+def test_of_very_many_rows_those_are_counted_that_a_look_may_cost(
+    told: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "_COUNTED", 3)
+    with pytest.warns(HistoryTruncated, match=r"over 3 rows, 2 of them"):
+        frames.history(told, limit=2)
+
+
 def test_a_limit_that_cuts_nothing_does_not_warn(told: Database, recwarn: pytest.WarningsRecorder) -> None:
     assert len(frames.history(told, limit=8)) == 8
     assert not [warning for warning in recwarn if issubclass(warning.category, HistoryTruncated)]

@@ -97,6 +97,11 @@ CASES: list[tuple[dict[str, Any], looking.Spans, int]] = [
 def test_a_look_reads_about_as_many_rows_as_it_shows(large: Database) -> None:
     # One test, because the rows take longer to load than to look at.
     read = {"failures": (rows_read(large, listing.failures(), BATCH), 5_000)}
+    cut = filters_of({"status": "error"}, what="history", without=(), columns=chronicle.HISTORY)
+    read["failures that a limit cut"] = (
+        rows_read(large, chronicle.history_size(cut, 101_000), looking.EVERYTHING),
+        5_000,
+    )
     for given, spans, at_most in CASES:
         filters = filters_of(given, what="history", without=(), columns=chronicle.HISTORY)
         read[f"history {given}"] = rows_read(large, chronicle.history(filters), spans), at_most
