@@ -96,6 +96,9 @@ class Pair:
         self.lanes = [queue.map(of(way, 20 + number), [1]) for number in range(2)]
         self.shared = [queue.map(of(way, 5), [1], kwargs={"shared": number}) for number in range(2)]
         self.named = [queue.map(of(way, 6), [number], name=f"{way} {number}") for number in range(2)]
+        self.names = [f"{way} {number}" for number in range(2)]
+        for name in self.names:
+            queue.put(("named", name), name=name)
         self.refs = {column: [queue.put((way, column, n)) for n in range(2)] for column in OBJECTS}
         self.given = {column: [queue.submit(of(way, 7), ref) for ref in refs] for column, refs in self.refs.items()}
         first = 10 * WAYS.index(way)  # tasks that are alike share a lane
@@ -105,6 +108,8 @@ class Pair:
         """The rows of a column, by their keys."""
         if column in OBJECTS:
             return [ref.digest for ref in self.refs[column]]
+        if column == "object_name.seal":
+            return self.names
         lane = "select lane_id from goque.task where id = %s"
         function = f"select function_id from goque.lane where id = ({lane})"
         owner = {
@@ -127,7 +132,7 @@ class Pair:
         return [one.id for one in some[column]]
 
 
-KEYS = {"batch_items": "batch_id", "run": "task_id", "object": "digest", "object_part": "digest"}
+KEYS = {"batch_items": "batch_id", "run": "task_id", "object": "digest", "object_part": "digest", "object_name": "name"}
 
 
 def body_of(column: str, mark: Path) -> bytes:
@@ -281,6 +286,12 @@ def shared_object(column: str) -> Callable[[Pair], None]:
     return check
 
 
+def object_name(pair: Pair) -> None:
+    with pytest.raises(SignatureInvalid):
+        pair.queue.ref(pair.names[1])
+    assert pair.queue.ref(pair.names[0]).get() == ("named", pair.names[0])
+
+
 REFUSALS: dict[str, Callable[[Pair], None]] = {
     "function.code": code,
     "batch.kwargs": kwargs,
@@ -288,6 +299,7 @@ REFUSALS: dict[str, Callable[[Pair], None]] = {
     "lane.seal": seal,
     "lane.policy": policy,
     "object.seal": shared_object("object.seal"),
+    "object_name.seal": object_name,
     "object_part.data": shared_object("object_part.data"),
     "task.args": args,
     "task.result": result,
