@@ -81,9 +81,10 @@ class Ref:
 @contextmanager
 def collected() -> Iterator[set[str]]:
     """The digests of all objects that are pickled as a ``Ref`` by this thread in the block."""
-    before, _thread.used = used(), set[str]()
+    before = getattr(_thread, "used", None)
+    _thread.used = digests = set[str]()
     try:
-        yield _thread.used
+        yield digests
     finally:
         _thread.used = before
 

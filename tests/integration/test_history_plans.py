@@ -100,7 +100,7 @@ def test_a_look_reads_about_as_many_rows_as_it_shows(large: Database) -> None:
     cut = filters_of({"status": "error"}, what="history", without=(), columns=chronicle.HISTORY)
     read["failures that a limit cut"] = (
         rows_read(large, chronicle.history_size(cut, 101_000), looking.EVERYTHING),
-        5_000,
+        10_000,
     )
     for given, spans, at_most in CASES:
         filters = filters_of(given, what="history", without=(), columns=chronicle.HISTORY)
