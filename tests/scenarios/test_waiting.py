@@ -72,5 +72,5 @@ def test_a_server_that_is_stopped_and_comes_back_interrupts_no_wait(
                 first[0].result(timeout=0.5)
             embedded.ensure(server_home)
         assert came == [1, 2, 3]
-    said = [record.getMessage() for record in caplog.records if record.name.startswith("goque")]
+    said = [record.getMessage() for record in caplog.records if record.module == "waiting"]
     assert [text.partition(" to ")[0] for text in said] == ["goque: lost the connection", "goque: connected"], said
