@@ -1,7 +1,6 @@
 """A hurried worker that stops (SIGSTOP) in the middle of a transaction: when it has sent one certain statement.
 
-``STOP_AFTER`` is the name of the statement; nothing happens before there is a file ``STOP_WHEN``. It stops once, and
-whoever has it go on finds it where it stopped.
+``STOP_AFTER`` is the name of the statement. It stops after each of them while there is a file ``STOP_WHEN``.
 """
 
 from __future__ import annotations
@@ -18,14 +17,12 @@ from goque.postgres.verbs import Verbs
 from goque.sql import Statement
 
 _execute = Verbs._execute
-_left = [os.environ["STOP_AFTER"]]
 
 
 def stopping(self: Verbs, connection: Any, statement: Statement[Any]) -> Any:
     cursor = _execute(self, connection, statement)
-    if statement.name in _left and os.path.exists(os.environ["STOP_WHEN"]):
+    if statement.name == os.environ["STOP_AFTER"] and os.path.exists(os.environ["STOP_WHEN"]):
         assert connection.pgconn.pipeline_status  # else it is over already
-        _left.clear()
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # this thread at once, and with it all of them
     return cursor
 
