@@ -81,6 +81,17 @@ class Batch:
     def __bool__(self) -> bool:
         return True
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same tasks of the same batch, as they are known here."""
+        return (
+            isinstance(other, Batch)
+            and (other._core, other.id) == (self._core, self.id)
+            and list(other._spans) == list(self._spans)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:

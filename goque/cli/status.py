@@ -18,6 +18,7 @@ from goque.history.records import records
 from goque.model.states import Status
 from goque.settings import Settings
 
+_LOOKED_FOR = (Status.NEW, Status.PROCESSING, Status.DONE)
 WAITING = (Status.NEW, Status.PENDING, Status.PROCESSING, Status.ERROR)
 
 
@@ -118,7 +119,7 @@ def _text(seen: Seen) -> str:
         lines.append(f"schema   {seen.schema}")
     if seen.now is not None:
         lines.append(f"keys     {', '.join(seen.keys) or 'none'}")
-        lines += ["", table(_QUEUES, seen.queues) if seen.queues else "no work has been submitted yet"]
+        lines += ["", table(_queue_columns(seen), seen.queues) if seen.queues else "no work has been submitted yet"]
         lines += ["", table(_worker_columns(seen), seen.workers) if seen.workers else "no worker is alive"]
     if seen.remedies:
         lines += ["", *(f"! {remedy}" for remedy in seen.remedies)]
@@ -139,13 +140,16 @@ def _tally_of(status: Status, row: Row) -> str:
     return tally(row[status])
 
 
-_QUEUES = (
-    Column("QUEUE", lambda row: row["name"], flexible=True),
-    *(Column(status.upper(), partial(_tally_of, status), right=True) for status in Status),
-    Column("OLDEST READY", lambda row: length(row["oldest_ready_s"]), right=True),
-    Column("", lambda row: "paused" if row["paused"] else ""),
-    Column("KEEPS", lambda row: _kept(row), flexible=True),
-)
+def _queue_columns(seen: Seen) -> Sequence[Column]:
+    # All seven states leave no room on 80 columns: those that tell something, and those that are looked for.
+    told = [status for status in Status if status in _LOOKED_FOR or any(row[status] for row in seen.queues)]
+    return (
+        Column("QUEUE", lambda row: row["name"], flexible=True),
+        *(Column(status.upper(), partial(_tally_of, status), right=True) for status in told),
+        Column("OLDEST READY", lambda row: length(row["oldest_ready_s"]), right=True),
+        Column("", lambda row: "paused" if row["paused"] else ""),
+        Column("KEEPS", lambda row: _kept(row), flexible=True),
+    )
 
 
 def _worker_columns(seen: Seen) -> Sequence[Column]:

@@ -71,6 +71,17 @@ def test_slices_lists_and_masks_are_batches_with_their_positions(mixed: Batch) -
     assert mixed[-2:].positions == [8, 9]
 
 
+def test_handles_of_the_same_tasks_are_equal(q: Queue, mixed: Batch) -> None:
+    again = q.batch(mixed.id)
+    assert again == mixed
+    assert hash(again) == hash(mixed)
+    assert len({again, mixed, again[:4]}) == 2
+    assert again[:4] == mixed[[0, 1, 2, 3]]
+    assert again[:4] != mixed
+    assert again != mixed.id
+    assert q.map(abs, range(len(mixed))) != mixed
+
+
 def test_a_mask_of_another_length_and_places_outside_are_refused(mixed: Batch) -> None:
     with pytest.raises(IndexError, match="mask"):
         mixed[[True, False]]
