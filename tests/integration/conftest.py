@@ -19,6 +19,7 @@ from goque.postgres.database import Database
 from goque.sql.statement import Statement, scalar
 from tests import moves
 from tests.conftest import _new_database
+from tests.rig import Rig, Worker
 
 MakeStatement = Callable[..., Statement[Any]]
 RunScript = Callable[..., Any]
@@ -110,3 +111,30 @@ def until(true: Callable[[], Any], what: str, patience: float = 20.0) -> None:
     while not true():
         assert time.monotonic() < give_up_at, f"waited in vain: {what}"
         time.sleep(0.01)
+
+
+@pytest.fixture
+def rig(database: Database) -> Iterator[Rig]:
+    """Rows and workers without processes, in which nothing may be broken at the end."""
+    made = Rig(database)
+    yield made
+    assert made.broken() == []
+
+
+@pytest.fixture
+def lane(rig: Rig) -> int:
+    return rig.lane()
+
+
+@pytest.fixture
+def worker(rig: Rig) -> Iterator[Worker]:
+    made = rig.worker()
+    yield made
+    made.connection.close()
+
+
+@pytest.fixture
+def other(rig: Rig) -> Iterator[Worker]:
+    made = rig.worker()
+    yield made
+    made.connection.close()

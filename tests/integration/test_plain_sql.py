@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import psycopg
-import pytest
 
 from goque import Queue, Status
 from goque.postgres import migrations
@@ -22,11 +21,6 @@ def ask(connection: psycopg.Connection[Any], query: str, *values: Any) -> Any:
     row = connection.execute(query.encode(), values).fetchone()
     assert row is not None
     return row[0] if len(row) == 1 else row
-
-
-@pytest.fixture
-def rig(database: Database) -> Rig:
-    return Rig(database)
 
 
 def test_the_documented_statements_make_tasks_that_count_and_are_found(alone: Queue, rig: Rig, dsn: str) -> None:

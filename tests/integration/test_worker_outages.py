@@ -14,7 +14,6 @@ from goque.model.eligibility import Eligibility
 from goque.model.outcomes import Outcome
 from goque.model.states import Status
 from goque.payload.keys import KeyRing
-from goque.postgres.database import Database
 from goque.queries import claim, workers
 from goque.queries.moments import Word, channel
 from goque.sql import Statement
@@ -124,18 +123,6 @@ class Post:
 
     def done(self, *tasks: Held, result: bytes = b"result") -> None:
         self.desk.ended([Ended(held, Outcome("done", result=result, run_s=0.1)) for held in tasks])
-
-
-@pytest.fixture
-def rig(database: Database) -> Iterator[Rig]:
-    made = Rig(database)
-    yield made
-    assert made.broken() == []
-
-
-@pytest.fixture
-def lane(rig: Rig) -> int:
-    return rig.lane()
 
 
 @pytest.fixture
