@@ -14,8 +14,8 @@ from goque.payload.sharing import Large
 from goque.postgres.verbs import Transaction, Verbs
 from goque.queries import objects
 
-PART = 16 * 1024 * 1024
-"""Bytes per row, so that no statement takes long."""
+PART = 4 * 1024 * 1024
+"""Bytes per row, so that no statement takes long, and a worker's claims come between those that fetch."""
 
 
 class Objects:

@@ -102,10 +102,12 @@ class _Worker:
         self._desk = Desk()
         self._roster = _One(1)
         self._ledger = Ledger(core.ring)
+        shelf = Shelf(core.ring, connection.all)
         programs = Programs(
             core.ring,
             lambda lanes: connection.all(programs_of(lanes)),
-            shelf=Shelf(core.ring, connection.all),
+            shelf=shelf,
+            send_for=lambda _lane, digests: shelf.fetch(digests),
             result_limit=core.limit,
             apps=apps,
         )

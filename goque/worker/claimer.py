@@ -66,8 +66,9 @@ class Claimer(Attendant):
         wake_dispatcher: Callable[[], None],
         longest_look: float = LONGEST_LOOK,
         claimed: Callable[[int], None] = lambda _tasks: None,
+        fetching: Callable[[int], bool] = lambda _lane: False,
     ) -> None:
-        """``claimed`` hears how many tasks a claim has brought."""
+        """``claimed`` hears how many tasks a claim has brought; ``fetching`` says that a lane waits for its objects."""
         super().__init__("claimer", desk.room)
         self._connection = connection
         self._me = me
@@ -78,6 +79,7 @@ class Claimer(Attendant):
         self._wake_dispatcher = wake_dispatcher
         self._longest_look = longest_look
         self._claimed = claimed
+        self._fetching = fetching
         self.claiming = True
         self.ends_at: float | None = None
         """``time.monotonic()`` at which this worker must be gone: what may run for longer is left to others."""
@@ -200,7 +202,7 @@ class Claimer(Attendant):
         self._programs.learn(found, held=[lane for lane, _ in self._desk.by_lane()])
         at_hand, suspects = [], []
         for held in tasks:
-            if held.expired:
+            if held.expired or self._programs.find(held.lane) is None:
                 at_hand.append(held)
             elif held.alone:
                 suspects.append(held)
@@ -240,6 +242,8 @@ class Claimer(Attendant):
         if refused:
             self._desk.ended(refused)
         if foreign:
+            for number in {held.lane for held in foreign}:
+                self._roster.drop(number)
             self._desk.unstarted(foreign)
 
     def _mark_suspects(self, tasks: list[Held]) -> None:
@@ -285,15 +289,16 @@ class Claimer(Attendant):
             return
         self._roster.refresh([lane for lane in listed if self._suits(lane, now)])
         if self._roster.empty:
-            self.looked_in_vain += 1
+            # A worker that fetches objects is not idle.
+            self.looked_in_vain += not any(self._fetching(lane.lane) for lane in listed)
             self._look_at = time.monotonic() + self._look_pause
             self._look_pause = min(self._look_pause * 2, self._longest_look)
         else:
             self._look_pause = SHORTEST_LOOK
 
     def _suits(self, lane: claim.Listed, now: float) -> bool:
-        """Whether this worker has the modules for a lane, and the time."""
-        if self._ledger.cannot_run(lane.lane):
+        """Whether this worker has the modules and objects for a lane, and the time."""
+        if self._ledger.cannot_run(lane.lane) or self._fetching(lane.lane):
             return False
         return self.ends_at is None or lane.timeout_s is None or now + lane.timeout_s <= self.ends_at
 

@@ -33,6 +33,7 @@ from goque.worker.dispatcher import Dispatcher
 from goque.worker.heartbeat import Heartbeat
 from goque.worker.ledger import Ledger
 from goque.worker.pool.pool import Pool
+from goque.worker.porter import Porter
 from goque.worker.programs import Programs
 from goque.worker.roster import Roster
 from goque.worker.shelf import Shelf
@@ -106,6 +107,7 @@ class Crew:
     dispatcher: Dispatcher = field(init=False)
     heartbeat: Heartbeat = field(init=False)
     ledger: Ledger = field(init=False)
+    porter: Porter = field(init=False)
 
     def __post_init__(self) -> None:
         config = self.config
@@ -116,10 +118,13 @@ class Crew:
         limits = {one.name: one.concurrency for app in config.apps for one in app.types if one.concurrency is not None}
         roster = Roster(config.slots, limits)
         ledger = self.ledger = Ledger(self.ring)
+        shelf = Shelf(self.ring, self.asking.all)
+        self.porter = Porter(shelf, lambda: self.claimer.look_again())
         programs = Programs(
             self.ring,
             lambda lanes: self.asking.all(programs_of(lanes)),
-            shelf=Shelf(self.ring, self.asking.all),
+            shelf=shelf,
+            send_for=self.porter.send_for,
             result_limit=config.result_limit,
             apps=config.apps,
         )
@@ -159,6 +164,7 @@ class Crew:
             wake_dispatcher=pool.wake,
             longest_look=LONGEST_LOOK if config.listen else LONGEST_LOOK / 6,
             claimed=lambda tasks: self.events.emit(TasksClaimed(tasks)),
+            fetching=self.porter.fetches_for,
         )
         self.heartbeat = Heartbeat(
             self.asking,
@@ -170,7 +176,7 @@ class Crew:
             on_silence=self._on_silence,
         )
         pool.start()
-        for service in (self.dispatcher, self.completer, self.claimer, self.heartbeat):
+        for service in (self.dispatcher, self.completer, self.porter, self.claimer, self.heartbeat):
             service.start()
         self.events.emit(WorkerStarted(self.me.id, config.slots, config.pool))
         log.info(
@@ -208,7 +214,7 @@ class Crew:
         """End all parts. ``orderly``: what we held has been handed back, and the database is told so."""
         self.heartbeat.stop()
         # In the order in which tasks pass through them: what one brings at its end, the next hands back at its own.
-        for service in (self.claimer, self.dispatcher):
+        for service in (self.claimer, self.porter, self.dispatcher):
             service.stop()
             service.join(10.0)
         if orderly:

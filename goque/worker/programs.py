@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from goque.payload.keys import KeyRing
 from goque.queries.programs import LaneRow
 from goque.worker.channel.jobs import Job, Program
 from goque.worker.desk import Held
-from goque.worker.shelf import Shelf
+from goque.worker.shelf import Absent, Shelf
 
 MOST_LANES = 20_000
 """Lanes kept; then those that nothing is held of are forgotten."""
@@ -42,11 +42,14 @@ class Programs:
         load: Callable[[list[int]], list[LaneRow]],
         *,
         shelf: Shelf,
+        send_for: Callable[[int, Collection[str]], None],
         result_limit: int,
         apps: Iterable[App] = (),
     ) -> None:
+        """``send_for`` is told of a lane and the objects that it needs and the shelf does not have yet."""
         self._load = load
         self._shelf = shelf
+        self._send_for = send_for
         self._result_limit = result_limit
         self._apps = {one.name: app for app in apps for one in app.types}
         self._types = {one.name: one for app in self._apps.values() for one in app.types}
@@ -59,7 +62,7 @@ class Programs:
         return self._lanes[lane]
 
     def find(self, lane: int) -> Lane | None:
-        """The lane, None when it is not there any more."""
+        """The lane, None when it is not there any more, or its objects are not yet there."""
         return self._lanes.get(lane)
 
     def learn(self, lanes: Iterable[int], *, held: Iterable[int]) -> None:
@@ -70,7 +73,10 @@ class Programs:
         if len(self._lanes) > MOST_LANES:
             self._lanes = {lane: self._lanes[lane] for lane in held if lane in self._lanes}
         for row in self._load(unknown):
-            self._lanes[row.id] = self._verified(row)
+            try:
+                self._lanes[row.id] = self._verified(row)
+            except Absent as absent:
+                self._send_for(row.id, absent.digests)
         self._make_room({*held, *unknown})
 
     def _make_room(self, needed: set[int]) -> None:

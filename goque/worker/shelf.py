@@ -1,4 +1,4 @@
-"""Objects that tasks share, verified, in memory that children map. Not for: loading them, as children do.
+"""Objects that tasks share, verified, in memory that children map. Not for: when (``porter``), loading (children).
 
 Each is fetched once per worker, into an anonymous file that can no longer be changed. Children open it through this
 process, map it, and share one copy of what arrays hold.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+import threading
+from collections.abc import Callable, Collection
 from typing import IO, Any, NamedTuple
 
-from goque.errors import KeyMissing, ResultExpired
+from goque.errors import KeyMissing, ResultExpired, SignatureInvalid
 from goque.payload import refs
 from goque.payload.envelope import Opener, Purpose, context_of
 from goque.payload.keys import KeyRing
@@ -23,6 +24,14 @@ MOST_BYTES = 4 * 1024**3
 """Kept at most, but for what is in use."""
 
 
+class Absent(Exception):
+    """Some objects are not here yet; ``digests`` are all that were asked for."""
+
+    def __init__(self, digests: Collection[str]) -> None:
+        super().__init__("to be fetched")
+        self.digests = digests
+
+
 class _Kept(NamedTuple):
     path: str
     size: int
@@ -30,41 +39,68 @@ class _Kept(NamedTuple):
 
 
 class Shelf:
-    """The objects that this worker has fetched, those used last at the end."""
+    """The objects that this worker has fetched, those used last at the end. From any thread; one at a time fetches."""
 
     def __init__(self, ring: KeyRing, ask: Callable[[Statement[Any]], list[Any]], most: int = MOST_BYTES) -> None:
         self._ask = ask
         self._opener = Opener(ring, Purpose.VALUE)
         self._most = most
         self._kept: dict[str, _Kept] = {}
+        self._refused: dict[str, Exception] = {}
+        """Why objects could not be had; told once, and then they are asked for anew."""
+        self._latest: Collection[str] = ()
+        """What was fetched last, and may not have been taken yet."""
+        self._lock = threading.Lock()
 
-    def take(self, digests: Iterable[str]) -> dict[str, str]:
+    def take(self, digests: Collection[str]) -> dict[str, str]:
         """The files of these objects, by digest.
 
         Raises:
+            Absent: some are to be fetched first.
             ResultExpired, SignatureInvalid, KeyMissing: one cannot be had.
         """
-        paths = {}
-        for digest in digests:
-            kept = self._kept.pop(digest, None)
-            self._kept[digest] = kept = self._fetched(digest) if kept is None else kept
-            paths[digest] = kept.path
-        return paths
+        with self._lock:
+            for digest in digests:
+                if refused := self._refused.pop(digest, None):
+                    raise refused
+            if not self._kept.keys() >= set(digests):
+                raise Absent(digests)
+            for digest in digests:
+                self._kept[digest] = self._kept.pop(digest)
+            return {digest: self._kept[digest].path for digest in digests}
+
+    def fetch(self, digests: Collection[str], end: threading.Event | None = None) -> None:
+        """Fetch those that are not here, or find out why they cannot be had. ``end`` ends it early."""
+        with self._lock:
+            self._latest = digests
+            missing = [digest for digest in digests if digest not in self._kept]
+        for digest in missing:
+            try:
+                kept = self._fetched(digest, end or threading.Event())
+            except (ResultExpired, SignatureInvalid, KeyMissing) as error:
+                with self._lock:
+                    self._refused[digest] = error
+                return
+            if kept is None:
+                return
+            with self._lock:
+                self._kept[digest] = kept
 
     def drop(self, needed: Collection[str]) -> list[str]:
         """Forget what was used longest ago, while there is too much, but nothing of ``needed``; what was forgotten."""
-        size, dropped = sum(kept.size for kept in self._kept.values()), []
-        for digest in list(self._kept):
-            if size <= self._most:
-                break
-            if digest not in needed:
-                kept = self._kept.pop(digest)
-                kept.file.close()
-                size -= kept.size
-                dropped.append(digest)
-        return dropped
+        with self._lock:
+            size, dropped = sum(kept.size for kept in self._kept.values()), []
+            for digest in list(self._kept):
+                if size <= self._most:
+                    break
+                if digest not in needed and digest not in self._latest:
+                    kept = self._kept.pop(digest)
+                    kept.file.close()
+                    size -= kept.size
+                    dropped.append(digest)
+            return dropped
 
-    def _fetched(self, digest: str) -> _Kept:
+    def _fetched(self, digest: str, end: threading.Event) -> _Kept | None:
         missing: KeyMissing | None = None
         for row in self._ask(objects.find(digest)):
             try:
@@ -75,6 +111,9 @@ class Shelf:
             file = _anonymous()
             try:
                 for piece in refs.verified(digest, (self._ask(one)[0] for one in objects.parts_of(row))):
+                    if end.is_set():
+                        file.close()
+                        return None
                     file.write(piece)
                 _freeze(file)
             except BaseException:

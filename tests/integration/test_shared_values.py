@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,17 @@ import psycopg
 import pytest
 
 from goque import InvalidInput, NotFound, NotSerializable, Queue, ResultExpired, SignatureInvalid
+from goque.app.duties import SharedDuties
+from goque.app.spawning import Spawner
 from goque.client.objects import Objects
 from goque.payload import refs
 from goque.payload.keys import KeyRing
+from goque.postgres.database import Database
 from goque.queries import objects
-from goque.worker.shelf import Shelf
+from goque.worker.crew import WorkerConfig
+from goque.worker.porter import Porter
+from goque.worker.shelf import Absent, Shelf
+from goque.worker.worker import Worker
 
 
 def rows(queue: Queue, text: str) -> list[tuple[Any, ...]]:
@@ -85,23 +92,82 @@ def test_a_ref_becomes_the_object_wherever_it_is(q: Queue) -> None:
 def test_what_is_not_what_was_put_is_not_loaded(alone: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     ref, ring = alone.put(b"x" * 100), alone._core.ring
     shelf = Shelf(ring, alone._core.database.all, most=1)
+    with pytest.raises(Absent):
+        shelf.take([ref.digest])
+    shelf.fetch([ref.digest])
     [path] = shelf.take([ref.digest]).values()
     with open(path, "rb") as file:
         assert refs.decode(memoryview(file.read())) == b"x" * 100
     with pytest.raises(PermissionError):
         os.write(os.open(path, os.O_RDWR), b"changed")
+    assert shelf.drop([]) == [], "just fetched, and to be taken"
+    shelf.fetch([])
     assert (shelf.drop([ref.digest]), shelf.drop([])) == ([], [ref.digest])
     stranger = Objects(alone._core.database, KeyRing.from_text("another secret that is as long"), "eve")
     assert stranger.put(b"x" * 100).digest == ref.digest
     assert ref.get() == b"x" * 100
     with psycopg.connect(alone.dsn, autocommit=True) as connection:
         connection.execute("update goque.object_part set data = set_byte(data, 60, 7)")
+        shelf.fetch([ref.digest])
         for read in (ref.get, lambda: shelf.take([ref.digest])):
             with pytest.raises(Exception, match="its bytes were changed"):
                 read()
         connection.execute("update goque.object set seal = seal || 'x'")
         with pytest.raises(Exception, match="moved here|was changed"):
             ref.get()
+
+
+def held_up(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Whoever reads an object sets the first event, and waits in the middle of it for the second."""
+    begun, goes_on, verified = threading.Event(), threading.Event(), refs.verified
+
+    def slow(digest: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in verified(digest, pieces):
+            begun.set()
+            assert goes_on.wait(60)
+            yield piece
+
+    monkeypatch.setattr(refs, "verified", slow)
+    return begun, goes_on
+
+
+def test_others_run_while_an_object_is_fetched(alone: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, goes_on = held_up(monkeypatch)
+    large = alone.map(len, [alone.put(b"x" * 100_000)])
+    config = WorkerConfig(slots=1, drain=True, grace=5.0)
+    database = Database(alone.dsn)
+    worker = Worker(database, alone._core.ring, config, duties=SharedDuties, spawner=Spawner)
+    runs = threading.Thread(target=worker.run, daemon=True)
+    runs.start()
+    try:
+        assert begun.wait(30)
+        # One slot, and nothing waits for the object but who needs it; with nothing else to do the worker stays.
+        for turn in range(3):
+            assert alone.map(abs, [-turn, turn]).results(timeout=20) == [turn, turn]
+        assert large.counts()["new"] == 1
+        assert not worker.load.buffered
+    finally:
+        goes_on.set()
+    assert large.results(timeout=20) == [100_000]
+    assert (large[0].attempts, len(large.history())) == (1, 1), "what was handed back meanwhile is told nowhere"
+    runs.join(20)
+    assert worker.ended_because == "drained"
+    database.close()
+
+
+def test_fetching_ends_in_the_middle_of_an_object(alone: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Shelf(alone._core.ring, alone._core.database.all)
+    porter = Porter(shelf, lambda: None)
+    ref = alone.put(b"x" * 100_000)
+    begun, goes_on = held_up(monkeypatch)
+    porter.send_for(1, [ref.digest])
+    porter.start()
+    assert begun.wait(30)
+    porter.stop()
+    goes_on.set()
+    assert porter.join(20)
+    with pytest.raises(Absent):
+        shelf.take([ref.digest])
 
 
 def test_an_object_goes_when_no_lane_needs_it(alone: Queue) -> None:

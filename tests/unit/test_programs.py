@@ -23,7 +23,10 @@ class Known:
 
     def __init__(self) -> None:
         self.read: list[int] = []
-        self.programs = Programs(KeyRing.empty(), self.load, shelf=Shelf(KeyRing.empty(), lambda _: []), result_limit=1)
+        shelf = Shelf(KeyRing.empty(), lambda _: [])
+        self.programs = Programs(
+            KeyRing.empty(), self.load, shelf=shelf, send_for=lambda _, digests: shelf.fetch(digests), result_limit=1
+        )
 
     def load(self, lanes: list[int]) -> list[LaneRow]:
         self.read += lanes
