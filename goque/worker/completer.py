@@ -1,8 +1,9 @@
-"""Writes outcomes, and what else the database must hear of held tasks. Not for: bringing work (``claimer``).
+"""Writes outcomes, and hands back. Not for: bringing work (``claimer``), what still runs (``watch``).
 
-One turn is one transaction: what has ended, what has begun, what is handed back. A turn whose answer was lost is
-repeated, and the fence makes a second writing of an outcome harmless. An outcome that matched no row is looked at: its
-task was canceled (then its row is freed), or somebody has the row locked (then it comes again), or it is not ours.
+One turn is one transaction: what has ended, what is handed back, what the watch has to say. A turn whose answer was
+lost is repeated, and the fence makes a second writing of an outcome harmless. An outcome that matched no row is looked
+at: its task was canceled (then its row is freed), or somebody has the row locked (then it comes again), or it is not
+ours.
 """
 
 from __future__ import annotations
@@ -15,60 +16,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from goque.errors import DatabaseError, DatabaseUnavailable, MigrationNeeded
-from goque.model.eligibility import EVERY_QUEUE
 from goque.model.outcomes import Outcome
 from goque.model.states import Status
 from goque.postgres.database import Dedicated
-from goque.queries import (
-    claim,
-    duplicates,
-    enqueue,
-    finish,
-    handback,
-    outcomes,
-    programs,
-    reports,
-    spawning,
-    transactions,
-)
+from goque.queries import duplicates, enqueue, finish, handback, outcomes, reports, spawning, transactions
 from goque.queries.enqueue import Single
 from goque.queries.moments import Word, channel
-from goque.sql import Statement
 from goque.worker.attendant import Attendant
 from goque.worker.channel.jobs import Why
 from goque.worker.desk import WORTH_WRITING, Desk, Ended, Held, Me
-from goque.worker.ledger import Ledger, News
+from goque.worker.ledger import Ledger
 from goque.worker.roster import Roster
+from goque.worker.watch import Turn, Watch
 from goque.worker.witness import Witness
 
 log = logging.getLogger("goque.worker")
 
 FLUSH_S = 0.003
 """An outcome waits this long for others while there is other work to do."""
-TICK_S = 0.25
-"""How often running tasks are marked, reported and asked about."""
-MARK_S = 0.1
-"""A task that runs for longer than this is marked as ``processing``."""
-WATCH_S = 0.7
-"""How often it is asked whether something that is held was canceled or paused."""
 PATIENCE_MS = 10
 """How long an external id is waited for that somebody's open transaction may have taken; then with the next tick."""
 TELL_S = 0.02
 """Least time between two notifications about the same lane."""
 _COMES_AGAIN = ("25", "40", "53", "55", "57", "58")
 """Classes of SQLSTATE that say nothing about what was to be written: locks, deadlocks, a full disk."""
-
-
-@dataclass(slots=True)
-class _Turn:
-    """The statements of one turn, each with what to do with its answer."""
-
-    statements: list[Statement[Any]]
-    handlers: list[Callable[[list[Any]], None]]
-
-    def add(self, statement: Statement[Any], handler: Callable[[list[Any]], None] = lambda _rows: None) -> None:
-        self.statements.append(statement)
-        self.handlers.append(handler)
 
 
 @dataclass(slots=True)
@@ -114,8 +85,6 @@ class Completer(Attendant):
         self._desk = desk
         self._roster = roster
         self._ledger = ledger
-        self._stop_running = stop_running
-        self._give_way = give_way
         self._delayed = delayed
         self._shared_by_many = shared_by_many
         self._spawn = spawn
@@ -123,9 +92,7 @@ class Completer(Attendant):
         self._witness = witness
         self.written = 0
         """Runs whose outcome was written."""
-        self._tick_at = 0.0
-        self._watch_at = 0.0
-        self._news: list[News] = []
+        self._watch = Watch(me, desk, ledger, stop_running, give_way)
         self._locked = _Unmatched()
         """Ours, but somebody's open transaction holds the row: they come again with the next tick."""
         self._untold: set[int] = set()
@@ -134,7 +101,7 @@ class Completer(Attendant):
     def watch_now(self) -> None:
         """Something was canceled or paused. From any thread."""
         with self._desk.changed:
-            self._watch_at = self._tick_at = 0.0
+            self._watch.hasten()
             self._desk.changed.notify_all()
 
     def _pause(self) -> float:
@@ -150,24 +117,24 @@ class Completer(Attendant):
         if self._untold:
             due = min(due, self._told_at + TELL_S)
         if held:
-            due = min(due, self._tick_at)
+            due = min(due, self._watch.due)
         return due - now
 
     def turn(self) -> None:
         """One round trip with everything there is to say."""
-        if self._locked and time.monotonic() >= self._tick_at:
+        if self._locked and time.monotonic() >= self._watch.due:
             self._desk.unwritten(self._locked.ended, self._locked.unstarted, [])
             self._locked = _Unmatched()
         outgoing, unstarted, claims = self._desk.outgoing(2 * WORTH_WRITING)
         ended = [one for one in outgoing if not one.held.takes_external_ids]
         patient = [one for one in outgoing if one.held.takes_external_ids]
-        turn, late = _Turn([], []), _Unmatched()
+        turn, late = Turn(), _Unmatched()
         try:
             self._say_endings(turn, ended, late)
             self._say_returns(turn, unstarted, late)
             if claims:
                 turn.add(handback.close_claims(self._me.id, claims))
-            self._say_news(turn)
+            self._watch.say(turn)
             self._tell(turn)
             self._run(turn)
         except DatabaseUnavailable:
@@ -176,7 +143,7 @@ class Completer(Attendant):
         except Exception as error:
             log.warning("a flush was refused, writing outcomes one by one: %s", error)
             self._desk.unwritten([], unstarted, claims)
-            self._ledger.told(self._news)
+            self._watch.drop_news()
             self._write_one_by_one(outgoing, error)
             return
         try:
@@ -184,11 +151,11 @@ class Completer(Attendant):
         finally:
             self._write_one_by_one(patient)
 
-    def _run(self, turn: _Turn) -> None:
+    def _run(self, turn: Turn) -> None:
         for handler, rows in zip(turn.handlers, self._connection.pipeline(turn.statements), strict=True):
             handler(rows)
 
-    def _say_endings(self, turn: _Turn, ended: list[Ended], late: _Unmatched) -> None:
+    def _say_endings(self, turn: Turn, ended: list[Ended], late: _Unmatched) -> None:
         if not ended:
             return
         successes, others = [], []
@@ -226,7 +193,7 @@ class Completer(Attendant):
         if len(followers) >= duplicates.STEP:
             self._shared_by_many()
 
-    def _say_spawned(self, turn: _Turn, parents: list[Ended]) -> None:
+    def _say_spawned(self, turn: Turn, parents: list[Ended]) -> None:
         """Make the tasks that others asked for, if the outcomes of those are written by this very turn."""
         for one in parents:
             if one.held.spawned is None:
@@ -249,7 +216,7 @@ class Completer(Attendant):
         self._desk.written([one.held for one in written])
         late.ended += [one for one in ended if one.held.id not in became]
 
-    def _say_returns(self, turn: _Turn, tasks: list[Held], late: _Unmatched) -> None:
+    def _say_returns(self, turn: Turn, tasks: list[Held], late: _Unmatched) -> None:
         def returned(ids: list[int]) -> None:
             matched = set(ids)
             self._desk.written([held for held in tasks if held.id in matched])
@@ -297,7 +264,7 @@ class Completer(Attendant):
         left, late = deque(ended), _Unmatched()
         try:
             while left:
-                turn = _Turn([], [])
+                turn = Turn()
                 try:
                     self._say_endings(turn, [left[0]], late)
                     self._run(turn)
@@ -332,51 +299,7 @@ class Completer(Attendant):
         else:
             self._desk.unwritten([Ended(one.held, failed, one.at)], [], [])
 
-    def _say_news(self, turn: _Turn) -> None:
-        """Mark what has begun, report progress, and ask what was canceled."""
-        # With the hand-back that it caused: there may be no other turn for a long time.
-        if lacking := self._ledger.newly_lacking():
-            for lane, module in lacking:
-                turn.add(programs.lacks(lane, module))
-            turn.handlers[-1] = lambda _rows: self._ledger.said_lacking(len(lacking))
-        now = time.monotonic()
-        if now < self._tick_at:
-            return
-        self._tick_at = now + TICK_S
-        held = self._desk.everything()
-        begun = [
-            one
-            for one in held
-            if not one.started and one.running_since is not None and now - one.running_since > MARK_S
-        ]
-        if begun:
-            marks = [(one.id, one.run, now - (one.running_since or now)) for one in begun]
-            turn.add(claim.start(self._me.id, marks), lambda rows: self._started(begun, rows))
-        if news := self._ledger.news(held):
-            self._news = news
-            turn.add(reports.report(self._me.id, self._ledger.reports(news)), lambda _rows: self._ledger.told(news))
-        if held and now >= self._watch_at:
-            self._watch_at = now + WATCH_S
-            turn.add(claim.watch_held([(one.id, one.lane) for one in held], EVERY_QUEUE), self._heed)
-
-    def _started(self, begun: list[Held], rows: list[tuple[int, bytes | None]]) -> None:
-        matched = {task for task, _ in rows}
-        for one in begun:
-            if one.id in matched:
-                one.started = True
-
-    def _heed(self, rows: list[tuple[int, bool, bool]]) -> None:
-        """Stop what was canceled, hand back what stands in a paused lane and has not begun."""
-        if canceled := [task for task, is_canceled, _ in rows if is_canceled]:
-            self._stop_running(canceled, "canceled")
-        lanes = set()
-        for task, is_canceled, is_paused in rows:
-            if is_paused and not is_canceled and (held := self._desk.find(task)) is not None:
-                lanes.add(held.lane)
-        if lanes:
-            self._give_way(sorted(lanes))
-
-    def _tell(self, turn: _Turn) -> None:
+    def _tell(self, turn: Turn) -> None:
         now = time.monotonic()
         if self._untold and now - self._told_at >= TELL_S:
             told = sorted(self._untold)

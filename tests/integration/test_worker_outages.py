@@ -114,7 +114,7 @@ class Post:
     def write(self, *turns: type[Exception] | None) -> None:
         """Turns of the completer, each of which ends with such an error."""
         for error in turns or (None,):
-            self.completer._tick_at = 0.0
+            self.completer._watch.due = 0.0
             if error is None:
                 self.completer.turn()
             else:
