@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -73,20 +73,25 @@ def _change(arguments: argparse.Namespace, wanted: Collection[Status], given: di
         raise UsageError(f"say what to {verb}: a batch, --task ID, or filters such as --queue")
     if filters and (arguments.task or error_type):
         raise UsageError(f"{'--task' if arguments.task else '--error-type'} and filters of tasks do not go together")
-    with opened(arguments, changes=True) as queue:
+    with opened(arguments, changes=not arguments.dry_run) as queue:
         batches = [_batch(queue, name) for name in arguments.batches]
-        if filters:
-            if batches:
-                filters["batch"] = [batch.id for batch in batches]
-            if not _agreed(verb, [f"{_matching(queue, filters, wanted):,} tasks to {verb}"], arguments):
-                return DECLINED
-            say(str(getattr(queue, verb)(**filters, **given)))
-            return 0
         if error_type:
             batches = [batch.where(error_type=error_type) for batch in batches]
-        meant = [f"{_named(batch)}: {_number(batch, wanted):,} of {batch.total:,} tasks to {verb}" for batch in batches]
-        if meant and not _agreed(verb, meant, arguments):
+        if filters and batches:
+            filters["batch"] = [batch.id for batch in batches]
+        if filters:
+            say(f"{_matching(queue, filters, wanted):,} tasks to {verb}")
+        for batch in () if filters else batches:
+            say(f"{_named(batch)}: {_number(batch, wanted):,} of {batch.total:,} tasks to {verb}")
+        if arguments.dry_run:
+            if arguments.task:
+                say(f"{_matching(queue, {'task': arguments.task}, wanted):,} tasks to {verb}, named by their ids")
+            return 0
+        if (filters or batches) and not _agreed(verb, arguments):
             return DECLINED
+        if filters:
+            say(str(getattr(queue, verb)(**filters, **given)))
+            return 0
         for batch in batches:
             say(f"{_named(batch)}: {_shown(batch, partial(getattr(batch, verb), **given), wanted)}")
         if arguments.task:
@@ -135,6 +140,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("batches", nargs="*", metavar="BATCH", help="id, name (mine) or owner/name")
     parser.add_argument("--task", nargs="+", type=int, default=[], metavar="ID", help="single tasks, by id")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
     add_filters(parser, NARROWING, "tasks that match, of these batches or of all")
 
 
@@ -151,14 +157,12 @@ def _named(batch: Batch) -> str:
     return f"batch {batch.id}" + (f" {batch.owner}/{batch.name}" if batch.name else "")
 
 
-def _agreed(verb: str, meant: Sequence[str], arguments: argparse.Namespace) -> bool:
-    """Say how many tasks are meant, and ask.
+def _agreed(verb: str, arguments: argparse.Namespace) -> bool:
+    """Ask whether those that were told of are meant.
 
     Raises:
         UsageError: nobody can be asked.
     """
-    for line in meant:
-        say(line)
     if arguments.yes:
         return True
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -34,7 +34,7 @@ class Command(NamedTuple):
 
 _ASKED = """
 Says how many tasks are meant and asks, unless they are named by --task;
---yes does not ask.
+--yes does not ask, --dry-run says how many and changes nothing.
 
 exit codes:
   0    it is done

@@ -29,6 +29,14 @@ def first(task: goque.TaskContext) -> None:
     print("before", task.attempt)
 
 
+@jobs.before("hooked")
+def second(task: goque.TaskContext) -> None:
+    print("second before", task.attempt)
+    if task.metadata.get("later") and task.restored is None:
+        task.checkpoint("snoozed once")
+        raise goque.Snooze(0.05)
+
+
 @jobs.after("hooked")
 def broken(task: goque.TaskContext, outcome: goque.TaskOutcome) -> None:
     raise RuntimeError("this hook is broken")

@@ -223,6 +223,18 @@ def test_what_filters_let_pass_is_counted_asked_for_and_changed(worked: Run) -> 
     assert "do not go together" in remedy(worked("retry", "--task", "1", "--queue", "etl"), 2)
 
 
+def test_a_dry_run_counts_what_would_change_and_changes_nothing(worked: Run) -> None:
+    before = json.loads(good(worked("tasks", "--json")))
+    failed = [row["id"] for row in before if row["failed"]]
+    chosen = map(str, [*failed[:3], next(row["id"] for row in before if row["status"] == "done")])
+    assert "10 of 50 tasks to retry\n" in good(worked("retry", "nightly", "--dry-run"))
+    assert "50 of 50 tasks to retry\n" in good(worked("retry", "nightly", "--force", "--dry-run"))
+    assert good(worked("retry", "--task", *chosen, "--dry-run")) == "3 tasks to retry, named by their ids\n"
+    assert good(worked("retry", "--queue", "default", "--dry-run")) == f"{len(failed)} tasks to retry\n"
+    assert good(worked("cancel", "--queue", "default", "--dry-run")) == "0 tasks to cancel\n"
+    assert json.loads(good(worked("tasks", "--json"))) == before
+
+
 def test_what_is_past_its_retention_is_counted_and_removed(worked: Run) -> None:
     dsn = json.loads(good(worked("server", "status", "--json")))["dsn"]
     with Queue(dsn, owner="ann", workers=0) as queue:

@@ -82,7 +82,8 @@ def test_hooks_run_around_the_task_in_order_and_a_failing_one_changes_nothing(q:
     task = q.enqueue("hooked", "fine")
     assert task.result(timeout=20) == "fine"
     said = task.logs
-    places = [said.index(text) for text in ("before 1", "in between", "this hook is broken", "after done fine None")]
+    order = ("before 1", "second before 1", "in between", "this hook is broken", "after done fine None")
+    places = [said.index(text) for text in order]
     assert places == sorted(places)
     failed = q.enqueue("hooked", "fail")
     assert isinstance(failed.exception(timeout=20), ValueError)
@@ -102,6 +103,14 @@ def test_a_before_hook_may_cancel(q: Queue) -> None:
         task.result(timeout=20)
     assert "in between" not in task.logs
     assert "after canceled" in task.logs
+
+
+def test_a_before_hook_may_snooze_which_charges_nothing(q: Queue) -> None:
+    task = q.enqueue("hooked", "in time", metadata={"later": True})
+    assert task.result(timeout=20) == "in time"
+    assert (task.attempts, q.history(task=task.id, order_by="run")["outcome"].tolist()) == (1, ["snoozed", "done"])
+    [snoozed] = q.history(task=task.id, status="pending", columns=["log_tail"])["log_tail"]
+    assert ("after snoozed" in snoozed, "in between" in snoozed) == (True, False)
 
 
 def test_the_type_s_retry_policy_decides_unless_the_submitter_gives_one(q: Queue) -> None:
