@@ -12,7 +12,7 @@ POOLED := $(filter-out $(patsubst %,tests/integration/test_queue_%.py,bad_input 
 	$(wildcard $(patsubst %,tests/integration/test_%_*.py,queue batch task))) tests/integration/test_history_frames.py
 
 .DEFAULT_GOAL := help
-.PHONY: help venv check test soak demo kernels bench golden clean
+.PHONY: help venv check test soak demo kernels bench audit golden clean
 
 help: ## show what there is
 	@awk -F ': .*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ kernels: $(READY) ## try the panel, waiting and interrupts in the kernels of sev
 bench: $(READY) ## measure goque beside raw SQL, other queues and executors, which it installs; about half an hour
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks
+
+audit: $(READY) ## ask PyPI whether weaknesses are known of anything that is installed
+	@$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	build/audit/bin/pip-audit --skip-editable --progress-spinner off \
+		--path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 golden: $(READY) ## write the golden SQL anew; look at the difference before you keep it
 	$(BIN)/python -m tests.golden
