@@ -77,14 +77,7 @@ class Options:
         """
         for name in given:
             if name not in OPTION_NAMES:
-                close = difflib.get_close_matches(name, OPTION_NAMES, n=3)
-                if name in _SLOTS:
-                    raise UnknownOption(
-                        f"{name} is no option of tasks: slots belong to the queue, Queue(workers={given[name]!r})",
-                        name=name,
-                    )
-                hint = f" Did you mean {' or '.join(close)}?" if close else f" Options are: {', '.join(OPTION_NAMES)}."
-                raise UnknownOption(f"there is no option {name!r}.{hint}", name=name, close=close)
+                raise _unknown(name, given[name])
         merged = replace(self, **given)
         merged._check()
         return merged
@@ -176,7 +169,37 @@ class Options:
 
 _SLOTS = frozenset({"workers", "n_jobs", "max_workers", "num_workers", "processes", "concurrency"})
 """What other libraries call the number of tasks at once."""
+_REPEATS = frozenset({"retries", "max_retries"})
+"""What other libraries call the number of runs after the first one."""
+_ELSEWHERE = {
+    "retries": ["max_attempts"],
+    "max_retries": ["max_attempts"],
+    "attempts": ["max_attempts"],
+    "countdown": ["delay"],
+    "eta": ["run_at"],
+    "time_limit": ["timeout"],
+    "job_id": ["external_id"],
+    "task_id": ["external_id"],
+    "batch_name": ["name"],
+    "result_ttl": ["keep"],
+}
+"""What other libraries call some of the options."""
 OPTION_NAMES = tuple(field.name for field in fields(Options))
+
+
+def _unknown(name: str, value: object) -> UnknownOption:
+    """What to write instead of a name that is no option."""
+    if name in _SLOTS:
+        said = f"{name} is no option of tasks: slots belong to the queue, Queue(workers={value!r})"
+        return UnknownOption(said, name=name)
+    close = _ELSEWHERE.get(name) or difflib.get_close_matches(name, OPTION_NAMES, n=3)
+    if name in _REPEATS and type(value) is int:
+        hint = f": max_attempts counts the first run too, so {name}={value} is max_attempts={value + 1}"
+    elif close:
+        hint = f". Did you mean {' or '.join(close)}?"
+    else:
+        hint = f". Options are: {', '.join(OPTION_NAMES)}."
+    return UnknownOption(f"there is no option {name!r}{hint}", name=name, close=close)
 
 
 def word(what: str, value: object) -> str:

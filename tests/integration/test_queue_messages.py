@@ -31,6 +31,8 @@ def give(mistake: str, q: Queue) -> Any:
         "a lock inside": lambda: q.map(lambda x: lock, [1]),
         "slots": lambda: q.map(parse, ["1"], workers=3),
         "jobs": lambda: q.map(parse, ["1"], n_jobs=3),
+        "retries": lambda: q.map(parse, ["1"], retries=3),
+        "another library's word": lambda: q.options(countdown=3),
         "a result of all": lambda: q.map(parse, ["1"]).result(),  # type: ignore[attr-defined]
         "a typo": lambda: q.map(parse, ["1"]).reslts(),  # type: ignore[attr-defined]
         "a name": lambda: q.retry("nope"),
@@ -58,6 +60,8 @@ def give(mistake: str, q: Queue) -> Any:
         ("a lock inside", NotSerializable, "the function uses lock, a _thread.lock, which cannot be pickled."),
         ("slots", UnknownOption, "Queue(workers=3)"),
         ("jobs", UnknownOption, "Queue(workers=3)"),
+        ("retries", UnknownOption, "max_attempts counts the first run too, so retries=3 is max_attempts=4"),
+        ("another library's word", UnknownOption, "there is no option 'countdown'. Did you mean delay?"),
         ("a result of all", AttributeError, "a batch has results(), and a task of it has result(): batch[0].result()"),
         ("a typo", AttributeError, "'Batch' object has no attribute 'reslts'"),
         ("a name", NotFound, "there is no batch 'nope'"),
