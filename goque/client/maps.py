@@ -277,18 +277,21 @@ class Maps:
         for held in duplicates.hold(work.scope, first, last):
             transaction.run(held)
         holding = transaction.run(duplicates.take_external_ids(work.scope, first, last))
-        followers: list[tuple[int, int]] = []
+        followers, example = 0, None
         # Again when a task has ended, or was removed, after its id was found taken and before it could be followed.
-        while holding + len(followers) < encoder.total:
-            followers += transaction.all(duplicates.follow(work.scope, first, last))
-            if holding + len(followers) < encoder.total:
+        while holding + followers < encoder.total:
+            for at in range(first, last + 1, duplicates.FOLLOWED):
+                found = transaction.all(duplicates.follow(work.scope, at, min(at + duplicates.FOLLOWED - 1, last)))
+                followers += len(found)
+                example = example or next(iter(found), None)
+            if holding + followers < encoder.total:
                 transaction.run(duplicates.forget_holders(work.scope, first, last))
                 holding += transaction.run(duplicates.take_external_ids(work.scope, first, last))
-        if followers and work.options.on_duplicate == "error":
-            task, other = followers[0]
+        if example and work.options.on_duplicate == "error":
+            task, other = example
             known = transaction.one(reading.task(task)).external_id or ""
             raise DuplicateTask(
-                f"{number_of(len(followers), 'item')} with an external id that is taken, the first at position "
+                f"{number_of(followers, 'item')} with an external id that is taken, the first at position "
                 f"{task % SPAN} ({known!r}) by task {other}; nothing was stored. on_duplicate='return' lets them share "
                 "those tasks' outcomes",
                 external_id=known,

@@ -14,6 +14,7 @@ from goque.sql import (
     BYTEA,
     INTEGER,
     TEXT,
+    TIMESTAMPTZ,
     Bind,
     Condition,
     Query,
@@ -21,6 +22,7 @@ from goque.sql import (
     any_of,
     array,
     array_agg,
+    case,
     delete,
     exists,
     function,
@@ -28,6 +30,8 @@ from goque.sql import (
     lit,
     not_exists,
     now,
+    null,
+    optional,
     present,
     scalar,
     select,
@@ -41,6 +45,8 @@ from goque.sql.types import TID
 
 STEP = 2_000
 """Followers that are given an outcome in one step."""
+FOLLOWED = 20_000
+"""Tasks of a map that are looked at in one step, to find those that follow another."""
 
 
 @template(read=scalar)
@@ -232,8 +238,11 @@ def forget_holder(type: str, external_id: str) -> Statement[int]:
 
 @template(read=tuple)
 def _follow() -> Query[Any]:
+    holder = TASK.as_("holder")
+    # One probe of the primary key for each, whatever the planner thinks of rows of which there are no statistics.
+    held = subquery(select(holder.status).from_(holder).where(holder.id == EXTERNAL_ID.task_id))
     duplicate = (
-        select(TASK.id, TASK.status.as_("before"), EXTERNAL_ID.task_id)
+        select(TASK.id, TASK.status.as_("before"), EXTERNAL_ID.task_id, (held == lit(Status.DONE)).as_("there"))
         .from_(TASK)
         .join(EXTERNAL_ID, _is_held())
         .where(_of_range(), EXTERNAL_ID.task_id != TASK.id, TASK.same_as.is_null(), _is_there())
@@ -241,7 +250,8 @@ def _follow() -> Query[Any]:
     )
     followers = (
         update(TASK)
-        .set(TASK.status, lit(Status.PENDING))
+        .set(TASK.status, case((duplicate.there, lit(Status.DONE)), else_=lit(Status.PENDING)))
+        .set(TASK.finished_at, case((duplicate.there, optional(now())), else_=null(TIMESTAMPTZ)))
         .set(TASK.seq, None)
         .set(TASK.run_at, None)
         .set(TASK.args, None)
@@ -254,7 +264,11 @@ def _follow() -> Query[Any]:
     edges = (
         insert(DEPENDENCY)
         .columns(DEPENDENCY.input_id, DEPENDENCY.dependant_id)
-        .select(select(present(followers.same_as).as_("input_id"), followers.id).from_(followers))
+        .select(
+            select(present(followers.same_as).as_("input_id"), followers.id)
+            .from_(followers)
+            .where(followers.after == lit(Status.PENDING))
+        )
         .returning(DEPENDENCY.input_id)
         .cte("edges")
     )
@@ -263,7 +277,10 @@ def _follow() -> Query[Any]:
 
 
 def follow(type: str, first: int, last: int) -> Statement[tuple[int, int]]:
-    """Let the tasks of a range whose external id another task has share that one's outcome. Gives (task, other)."""
+    """Let the tasks of a range whose external id another task has share that one's outcome. Gives (task, other).
+
+    They have it at once where it is there, and where it is not as soon as ``share`` is told of it.
+    """
     return _follow.bind(type=type, first=first, last=last)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from goque import Batch, InvalidInput, Queue, Status
+from goque.queries import duplicates
 
 
 def calls_of(folder: Path) -> list[int]:
@@ -121,3 +122,25 @@ def test_what_ran_in_one_kernel_is_there_in_the_next(alone: Queue, run_script: C
         for seed, comment, number in ((1, "", 3), (2, "NOTE ", 5), (3, "", 5))
     ]
     assert said == [[3, 3, ""], [5, 2, ", 3 reused, 2 new"], [5, 0, ", 5 reused, 0 new"]]
+
+
+def test_what_is_there_is_taken_over_in_bounded_steps_and_at_once(
+    q: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q.map(made(tmp_path, 5), range(7), cache=True).wait(timeout=30)
+    ranges: list[int] = []
+    follow = duplicates.follow
+
+    def noted(scope: str, first: int, last: int) -> Any:
+        ranges.append(last - first + 1)
+        return follow(scope, first, last)
+
+    monkeypatch.setattr(duplicates, "FOLLOWED", 3)
+    monkeypatch.setattr(duplicates, "follow", noted)
+    monkeypatch.setattr(duplicates, "share", lambda *_: pytest.fail("nothing is left to be shared later"))
+    again = q.map(made(tmp_path, 5), range(7), cache=True)
+    assert ranges == [3, 3, 1]
+    assert again.counts()[Status.DONE] == 7
+    assert again.results(timeout=30) == [0, 5, 10, 15, 20, 25, 30]
+    assert again.history()["finished_at"].notna().all()
+    assert calls_of(tmp_path) == list(range(7))
