@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from goque.app.duties import SharedDuties
 from goque.app.local import ring_of
 from goque.app.signals import on_stop
 from goque.app.spawning import Spawner
+from goque.model.events import Events
 from goque.model.manifest import App
+from goque.observe import logs
 from goque.postgres.database import Database
 from goque.worker.crew import WorkerConfig
 from goque.worker.worker import Worker
@@ -36,7 +39,10 @@ def main() -> None:
         pooler=not config.listen,
         application_name="goque worker",
     )
-    worker = Worker(database, ring, config, duties=SharedDuties, spawner=Spawner)
+    events = Events()
+    logs.follow_others(events)
+    duties = partial(SharedDuties, events=events)
+    worker = Worker(database, ring, config, duties=duties, spawner=Spawner, events=events)
     on_stop(lambda _: worker.request_stop())
     threading.Thread(target=_follow_owner, args=(worker, orders), name="goque-owner", daemon=True).start()
     worker.run()

@@ -6,7 +6,6 @@ these are to go, and then the tasks in steps. Whoever cleans next goes on with a
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
@@ -20,8 +19,6 @@ from goque.queries import cleaning, deleting, objects, retention
 from goque.queries.deleting import Needs, Old
 from goque.service import Service
 from goque.sql import Statement
-
-log = logging.getLogger("goque.maintenance")
 
 BREATH = 0.001
 """Seconds between two steps, for others who wait for the same connection."""
@@ -59,7 +56,6 @@ class Cleaner(Service):
             return None
         gone = Round(self._database, pace=Pace(self.stopping, REST)).clean()
         if gone:
-            log.info("removed what is past its retention: %s", ", ".join(f"{kind} {n:,}" for kind, n in gone.items()))
             self._events.emit(TasksCleaned(gone))
         return None
 

@@ -60,7 +60,6 @@ class Healer(Service):
         statuses = Counter(str(status) for _, status in rows)
         self.freed.update(statuses)
         self._events.emit(TasksHealed(statuses))
-        log.warning("freed %s tasks of lost workers: %s", len(rows), dict(statuses))
         final = [task for task, status in rows if status in FINAL]
         if final:
             self._database.drain(duplicates.share(final), duplicates.STEP)

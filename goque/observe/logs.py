@@ -1,5 +1,5 @@
-"""Log records of a worker: as JSON for machines, and one for each run that failed. Not for: what tasks themselves log,
-which is kept with their runs.
+"""Log records of a worker: as JSON for machines, and one for each event. Not for: what tasks themselves log, which is
+kept with their runs.
 
 No record holds arguments, results, messages of exceptions, keys or addresses with passwords.
 """
@@ -10,18 +10,54 @@ import json
 import logging
 import socket
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from goque.model.durations import in_words
-from goque.model.events import Events, RunEnded, RunsDone, RunsNotDone, WorkerStarted
+from goque.model.events import (
+    Events,
+    RunEnded,
+    RunsDone,
+    RunsNotDone,
+    TasksClaimed,
+    TasksCleaned,
+    TasksHealed,
+    TasksPromoted,
+    TasksScheduled,
+    WorkersLost,
+    WorkerStarted,
+)
 from goque.model.states import Status
 
 log = logging.getLogger("goque.runs")
+others = logging.getLogger("goque.events")
 
 Format = Literal["text", "json"]
 MOST_A_SECOND = 20
 """Runs that failed and are told of one by one; the rest of that second is told as a number."""
+_WORDED: Mapping[type, tuple[int, Callable[[Any], str]]] = {
+    WorkerStarted: (
+        logging.INFO,
+        lambda one: f"worker {one.worker} on {socket.gethostname()}: {one.slots} {one.pool} slots",
+    ),
+    WorkersLost: (
+        logging.WARNING,
+        lambda one: (
+            f"worker {one.workers[0]} was declared lost; stopping what it runs and starting anew"
+            if one.itself
+            else f"workers {list(one.workers)} are lost"
+        ),
+    ),
+    TasksHealed: (logging.WARNING, lambda one: f"freed tasks of lost workers: {_listed(one.by_status)}"),
+    TasksCleaned: (logging.INFO, lambda one: f"removed what is past its retention: {_listed(one.by_kind)}"),
+    TasksScheduled: (logging.DEBUG, lambda one: f"made {one.tasks} tasks of schedules"),
+    TasksPromoted: (logging.DEBUG, lambda one: f"made {one.tasks} tasks ready whose time had come"),
+    TasksClaimed: (logging.DEBUG, lambda one: f"claimed {one.tasks} tasks"),
+}
+"""How loud each event is told that is not about runs, and in which words."""
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -58,10 +94,18 @@ def set_up(level: str, form: Format, events: Events) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    follow(events)
+    follow_runs(events)
+    follow_others(events)
 
 
-def follow(events: Events) -> None:
+def follow_others(events: Events) -> None:
+    """Have all events told that are not about runs, as far as their level is on: what they hold stands beside."""
+    for kind, (level, words) in _WORDED.items():
+        if others.isEnabledFor(level):
+            events.on(kind, partial(_tell_other, level, words))
+
+
+def follow_runs(events: Events) -> None:
     """Have runs told of: failed ones as far as their level is on, done ones when debugging."""
     if log.isEnabledFor(logging.DEBUG):
         events.on(RunsDone, _tell_all)
@@ -95,6 +139,15 @@ class _Failures:
                 self._untold += 1
 
 
+def _tell_other(level: int, words: Callable[[Any], str], event: Any) -> None:
+    facts = {field.name: getattr(event, field.name) for field in fields(event)}
+    others.log(level, words(event), extra={"event": type(event).__name__, **facts})
+
+
+def _listed(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} {number:,}" for kind, number in numbers.items())
+
+
 def _tell_all(ended: RunsDone) -> None:
     for run in ended.runs:
         _tell(logging.DEBUG, run)
@@ -121,6 +174,7 @@ def _tell(level: int, run: RunEnded) -> None:
         in_words(run.run_s),
         became,
         extra={
+            "event": RunEnded.__name__,
             "task": run.task,
             "run": run.run,
             "type": run.type,

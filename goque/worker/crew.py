@@ -179,14 +179,6 @@ class Crew:
         for service in (self.dispatcher, self.completer, self.porter, self.claimer, self.heartbeat):
             service.start()
         self.events.emit(WorkerStarted(self.me.id, config.slots, config.pool))
-        log.info(
-            "worker %s on %s: %s %s slots, Python %s",
-            self.me.id,
-            socket.gethostname(),
-            config.slots,
-            config.pool,
-            PYTHON,
-        )
 
     def serve(self, lanes: Sequence[int]) -> None:
         """Serve these lanes as well."""

@@ -6,7 +6,6 @@ at five looks in a row is lost. A machine that sleeps, a database that is away o
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 
@@ -14,8 +13,6 @@ from goque.postgres.verbs import Verbs
 from goque.queries import workers
 from goque.service import Service
 from goque.worker.desk import Desk, Me
-
-log = logging.getLogger("goque.worker")
 
 LEASE_S = workers.BEAT_S * workers.PUNCTUAL * (workers.LOOKS - 1)
 """Seconds after a heartbeat in which nobody can have declared us lost: the first look may come right after it."""
@@ -54,7 +51,6 @@ class Heartbeat(Service):
         _, _, held = self._desk.load()
         found = self._database.alone(workers.beat(self._me.id, running=running, buffered=max(0, held - running)))
         if self._me.id not in found:
-            log.warning("worker %s was declared lost; stopping what it runs and starting anew", self._me.id)
             self.stop()  # said once: a second word would end the registration that follows
             self._on_lost()
             return None
@@ -62,7 +58,6 @@ class Heartbeat(Service):
         self._me.well_until = began + LEASE_S
         self._be_silent(False)
         if lost := [id for id in found if id != self._me.id]:
-            log.warning("workers %s are lost", lost)
             self._on_others_lost(lost)
         return None
 

@@ -15,6 +15,7 @@ from goque import Queue
 from goque.app import schedules as app_schedules
 from goque.errors import InvalidInput, NotFound, ReadOnly
 from goque.maintenance.scheduler import Scheduler, step_of
+from goque.model.events import Events, TasksScheduled
 from goque.model.manifest import TaskType
 from goque.model.schedules import Schedule
 from goque.postgres.database import Database
@@ -99,13 +100,16 @@ def test_five_schedulers_make_one_task_for_each_of_two_hundred_slots(
     rounds, racers = 200, 5
     declare(replace(HOURLY, every_s=366 * 86_400.0))  # no slot but those of this test
     slots: list[datetime] = []
+    told: list[TasksScheduled] = []
+    events = Events()
+    events.on(TasksScheduled, told.append)
     barrier = threading.Barrier(racers, action=lambda: slots.append(rows.due("hourly")))
     failures: list[BaseException] = []
 
     def race() -> None:
         own = Database(database.dsn, max_connections=1)
         try:
-            scheduler = Scheduler(own)
+            scheduler = Scheduler(own, events=events)
             for _ in range(rounds):
                 barrier.wait(30)
                 scheduler.run_once()
@@ -123,6 +127,7 @@ def test_five_schedulers_make_one_task_for_each_of_two_hundred_slots(
     assert failures == []
     assert len(slots) == rounds
     assert sorted(rows.slots()) == slots
+    assert sum(one.tasks for one in told) == rounds
     assert Rig(database).broken() == []
 
 

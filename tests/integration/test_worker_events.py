@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict, fields
 from functools import partial
 from typing import Any
 
@@ -27,7 +29,9 @@ from goque.payload.keys import KeyRing
 from goque.postgres.database import Database
 from goque.worker.crew import WorkerConfig
 from goque.worker.worker import Worker
+from tests.architecture.sources import ROOT
 from tests.integration.conftest import SECRET
+from tests.rig import Rig
 
 KINDS = [kind for kind in vars(told).values() if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__")]
 
@@ -75,6 +79,87 @@ def test_a_worker_tells_what_it_does(alone: Queue) -> None:
     ]
     assert sum(one.tasks for one in heard if isinstance(one, told.TasksClaimed)) == 5
     assert sum(one.tasks for one in heard if isinstance(one, told.TasksPromoted)) == 1
+
+
+def test_a_worker_tells_what_it_freed_of_a_lost_one(alone: Queue, database: Database) -> None:
+    rig = Rig(database)
+    batch = alone.map(abs, range(3))
+    victim = rig.worker()
+    ran, *_ = victim.claim(rig.ask("select id from goque.lane")[0].id, 2)
+    victim.start(ran)
+    rig.lose(victim.id)
+    victim.connection.close()
+    events, healed = Events(), list[told.TasksHealed]()
+    events.on(told.TasksHealed, healed.append)
+
+    drain(alone.dsn, events)
+
+    assert [dict(one.by_status) for one in healed] == [{"error": 1, "new": 1}]
+    assert batch.results(timeout=10) == [0, 1, 2]
+
+
+SAMPLES = [
+    told.WorkerStarted(12, 2, "process"),
+    told.WorkersLost([4, 5], itself=False),
+    told.WorkersLost([12], itself=True),
+    told.TasksHealed({"error": 3, "attempts_left": 1}),
+    told.TasksCleaned({"batches": 1, "tasks": 1_000}),
+    told.TasksScheduled(7),
+    told.TasksPromoted(8),
+    told.TasksClaimed(9),
+    RunsDone([RunEnded(1, 1, "f", "default", None, RunOutcome.DONE, Status.DONE, 1, 0.0, 0.1, 0.1, 5, 5)]),
+    RunsNotDone(
+        [RunEnded(2, 3, "f", "default", None, RunOutcome.CRASH, Status.ATTEMPTS_LEFT, 1, 0.0, None, 0.1, 0, 0)]
+    ),
+]
+
+
+def test_every_kind_of_event_becomes_a_record_with_what_it_holds(caplog: pytest.LogCaptureFixture) -> None:
+    assert {type(sample) for sample in SAMPLES} == set(KINDS)
+    caplog.set_level(logging.DEBUG)
+    events = Events()
+    logs.follow_runs(events)
+    logs.follow_others(events)
+    for sample in SAMPLES:
+        events.emit(sample)
+    records = [json.loads(logs.JsonFormatter().format(record)) for record in caplog.records]
+    *rare, done, failed = records
+    for sample, record in zip(SAMPLES, rare, strict=False):
+        assert record["event"] == type(sample).__name__
+        assert asdict(sample).items() <= record.items()  # type: ignore[call-overload]
+    assert len(rare) == len(SAMPLES) - 2
+    assert [(one["event"], one["task"], one["outcome"]) for one in (done, failed)] == [
+        ("RunEnded", 1, "done"),
+        ("RunEnded", 2, "crash"),
+    ]
+
+
+def test_who_wants_little_told_costs_nothing_for_the_rest(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    events = Events()
+    logs.follow_runs(events)
+    logs.follow_others(events)
+    assert {kind.__name__ for kind in KINDS if events.wanted(kind)} == {"RunsNotDone", "WorkersLost", "TasksHealed"}
+
+
+def test_the_document_has_each_event_with_its_level_and_fields(caplog: pytest.LogCaptureFixture) -> None:
+    document = (ROOT / "docs" / "observability.md").read_text()
+    rows = re.findall(r"^\| `([A-Z]\w+)` \| (\w+) \| (.*?) \|", document, re.MULTILINE)
+    shown = {name: (level, re.findall(r"`(\w+)`", listed)) for name, level, listed in rows}
+    caplog.set_level(logging.DEBUG)
+    events = Events()
+    logs.follow_runs(events)
+    logs.follow_others(events)
+    for sample in SAMPLES:
+        events.emit(sample)
+    for record, sample in zip(caplog.records, SAMPLES, strict=True):
+        level, listed = shown.pop(vars(record)["event"], ("", []))
+        if isinstance(sample, RunsDone):
+            assert [name for name in vars(record) if name in RunEnded._fields] == listed
+        elif listed:
+            assert (record.levelname.lower(), [field.name for field in fields(sample)]) == (level, listed)
+    assert shown == {}
+    assert len(rows) == len(KINDS) - 1  # both of runs have one name
 
 
 def test_events_tell_whether_somebody_listens_and_survive_who_fails(caplog: pytest.LogCaptureFixture) -> None:
@@ -140,7 +225,7 @@ def test_a_map_that_fails_as_a_whole_is_told_of_in_a_few_records(
     monkeypatch.setattr(logs.time, "monotonic", lambda: now)
     caplog.set_level(logging.INFO)
     events = Events()
-    logs.follow(events)
+    logs.follow_runs(events)
     assert not events.wanted(RunsDone)
     events.emit(RunsNotDone([run_of(task) for task in range(500)]))
     assert len(caplog.records) == logs.MOST_A_SECOND

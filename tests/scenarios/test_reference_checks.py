@@ -5,6 +5,7 @@ Each weakness, and the tests that show what goque does instead: docs/from-go-goq
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_a_long_task_runs_once_while_its_worker_lives_and_elsewhere_within_secon
     scene: Works, tmp_path: Path
 ) -> None:
     q = scene.queue
-    workers = [scene.serve("--concurrency", "1", program=HURRIED) for _ in range(2)]
+    workers = [scene.serve("--concurrency", "1", "--log-format", "json", program=HURRIED) for _ in range(2)]
     task = q.enqueue("gated", str(tmp_path))
     scene.ready()
     until(lambda: task.status is Status.PROCESSING, "it runs")
@@ -60,6 +61,10 @@ def test_a_long_task_runs_once_while_its_worker_lives_and_elsewhere_within_secon
     assert task.result(timeout=30) == "through"
     assert list(q.history(task=task.id, order_by="run")["outcome"]) == ["lost", "done"]
     assert task.attempts == 2
+    # The other one has told of it.
+    told = {one["event"]: one for line in scene.log.read_text().splitlines() if "event" in (one := json.loads(line))}
+    assert (told["WorkersLost"]["itself"], len(told["WorkersLost"]["workers"])) == (False, 1)
+    assert told["TasksHealed"]["by_status"] == {"error": 1}
 
 
 def test_a_task_that_kills_every_worker_comes_to_an_end_and_costs_others_nothing(scene: Works) -> None:
