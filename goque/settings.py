@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goque.errors import InvalidInput
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,17 @@ def read(
 ) -> Settings:
     """Settings from arguments, then from ``GOQUE_DSN``, ``_HOME``, ``_OWNER``, ``_SCHEMA`` and ``_SECRET``."""
     name = schema or environ.get("GOQUE_SCHEMA") or "goque"
-    if "\x00" in name or '"' in name or len(name.encode()) > 63:
+    if "\x00" in name or '"' in name or len(name.encode(errors="replace")) > 63:
         raise InvalidInput(f"a schema name has 1 to 63 bytes and no quote, got {name!r}")
     who = owner or environ.get("GOQUE_OWNER") or _user()
     if "/" in who or "\x00" in who:
         raise InvalidInput(f"an owner may not contain '/': it separates owner and batch name; got {who!r}")
+    address = dsn or environ.get("GOQUE_DSN") or None
+    for what, text in (("a DSN", address or ""), ("a schema name", name), ("an owner", who)):
+        if _HALF.search(text):
+            raise InvalidInput(f"{what} holds half a character (a surrogate), which is no text to PostgreSQL")
     return Settings(
-        dsn=dsn or environ.get("GOQUE_DSN") or None,
+        dsn=address,
         home=Path(environ.get("GOQUE_HOME") or _data_directory(environ)).expanduser().absolute(),
         owner=who,
         schema=name,

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from goque.errors import InvalidInput, UnknownOption
 from goque.model.durations import seconds
 from goque.model.retries import RetryPolicy, checked_retry
+from goque.model.texts import whole
 
 Duration = float | int | timedelta | str
 """A length of time: seconds, a timedelta, or text such as "10m" or "1h30m"."""
@@ -208,7 +209,7 @@ def word(what: str, value: object) -> str:
         raise InvalidInput(f"{what} must be text, not {type(value).__name__}")
     if not value or len(value) > 500 or "\x00" in value:
         raise InvalidInput(f"{what} must have 1 to 500 characters and no NUL, got {value[:40]!r}")
-    return value
+    return whole(what, value)
 
 
 def document(what: str, value: object) -> None:

@@ -21,6 +21,7 @@ from goque.errors import (
     NotPermitted,
     ReadOnly,
 )
+from goque.model.texts import half_character
 from goque.postgres import sources
 from goque.postgres.addresses import place
 
@@ -55,6 +56,8 @@ class translated:  # noqa: N801 - used as a block, and too often for a generator
             where = place(self._dsn)
             # Not shown as the cause: its details may hold stored values. It stays reachable as __context__.
             raise translate(error, where, self._schema, self._doing, read_only=self._read_only) from None
+        if isinstance(error, UnicodeEncodeError):
+            raise InvalidInput(f"PostgreSQL cannot hold such a text ({self._doing}): {half_character(error)}") from None
 
 
 def translate(error: psycopg.Error, where: str, schema: str, doing: str, *, read_only: bool = False) -> GoqueError:

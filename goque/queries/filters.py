@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from goque.errors import InvalidInput, UnknownOption
 from goque.model.durations import seconds
 from goque.model.states import FAILED, RunOutcome, Status
+from goque.model.texts import whole
 
 E = TypeVar("E", bound=StrEnum)
 Moment = datetime | float
@@ -226,9 +227,10 @@ def _metadata(value: Any) -> Mapping[str, Any] | None:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise InvalidInput(f'metadata= takes a mapping as {{"model": "a"}}, not {type(value).__name__}')
     try:
-        return dict(json.loads(json.dumps(dict(value), allow_nan=False)))
+        text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError):
         raise InvalidInput("metadata= takes plain JSON: texts, numbers, booleans, None, lists and dicts") from None
+    return dict(json.loads(whole("metadata=", text)))
 
 
 def _after(value: Any, what: str, order: Sequence[tuple[str, bool]], columns: Sequence[str]) -> tuple[int, int] | None:
