@@ -30,7 +30,7 @@ DRAWN = {
     "latency": ("ms", "p50", "From the call of submit until the function begins, median"),
     "singles": ("/s", "", "Tasks stored per second, one by one"),
 }
-_BLOCK = re.compile(r"<!-- (figures|goals|conditions|peers|gap)(?:: (\w+))? -->\n.*?<!-- end -->", re.DOTALL)
+_BLOCK = re.compile(r"<!-- (figures|goals|conditions|peers|gap|shares)(?:: (\w+))? -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def merge(data: dict[str, Any], new: dict[str, Any]) -> None:
@@ -137,7 +137,33 @@ def _gap(data: dict[str, Any], _: str | None) -> list[str]:
     return [*rows, ""]
 
 
-_KINDS = {"figures": _figures, "goals": _goals, "conditions": _conditions, "peers": _peers, "gap": _gap}
+def _shares(data: dict[str, Any], _: str | None) -> list[str]:
+    """Each part's time for a task beside its share of the whole, question by question."""
+    one = data.get("shares")
+    if one is None:
+        return ["", "Not measured for this page; `make bench` tells it.", ""]
+    columns: dict[str, dict[str, float]] = {}
+    for name, figure in one["figures"].items():
+        question, _, part = name.partition(": ")
+        columns.setdefault(question, {})[part] = figure["median"]
+    rows = ["", f"| part | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for part in dict.fromkeys(part for parts in columns.values() for part in parts):
+        cells = [
+            f"{parts[part]:.2f} ({100 * parts[part] / sum(parts.values()):.0f} %)" if part in parts else ""
+            for parts in columns.values()
+        ]
+        rows.append(f"| {part} | {' | '.join(cells)} |")
+    return [*rows, ""]
+
+
+_KINDS = {
+    "figures": _figures,
+    "goals": _goals,
+    "conditions": _conditions,
+    "peers": _peers,
+    "gap": _gap,
+    "shares": _shares,
+}
 
 
 def _said(value: object) -> str:
@@ -152,7 +178,7 @@ if __name__ == "__main__":
     data = json.loads(DATA.read_text()) if DATA.exists() else {}
     for path in sys.argv[1:]:
         merge(data, json.loads(Path(path).read_text()))
-    order = [name for _, name in _BLOCK.findall(PAGE.read_text()) if name]
+    order = [name or kind for kind, name in _BLOCK.findall(PAGE.read_text())]
     data = {name: data[name] for name in order if name in data}
     DATA.write_text(json.dumps(data, indent=1) + "\n")
     PAGE.write_text(written(PAGE.read_text(), data))

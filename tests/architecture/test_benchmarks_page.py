@@ -31,7 +31,7 @@ def test_a_figure_that_changes_changes_the_page_and_its_picture() -> None:
 
 def test_every_question_is_on_the_page() -> None:
     names = {module.__name__.rpartition(".")[2] for module in QUESTIONS}
-    assert set(re.findall(r"<!-- figures: (\w+) -->", PAGE.read_text())) == names
+    assert set(re.findall(r"<!-- (?:figures: )?(\w+) -->", PAGE.read_text())) >= names
     assert set(DATA_NOW) <= names
 
 
@@ -43,3 +43,13 @@ def test_a_run_takes_the_place_of_the_one_before_for_its_questions_alone() -> No
     assert {name: one for name, one in data.items() if name != "idle"} == {
         name: one for name, one in DATA_NOW.items() if name != "idle"
     }
+
+
+def test_shares_are_told_beside_the_whole_of_their_question() -> None:
+    figures = {
+        name: {"median": value} for name, value in {"drain: load": 1.0, "drain: run": 3.0, "results: run": 5}.items()
+    }
+    page = written("<!-- shares -->\n<!-- end -->", {"shares": {"figures": figures}})
+    assert "| part | drain | results |" in page
+    assert "| load | 1.00 (25 %) |  |" in page
+    assert "| run | 3.00 (75 %) | 5.00 (100 %) |" in page
