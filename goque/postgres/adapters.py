@@ -7,7 +7,6 @@ three. Here an int is always a bigint, a dict is jsonb, and arrays go in binary.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from struct import Struct
 from typing import Any
 
@@ -42,7 +41,7 @@ class Int8ListDumper(Dumper):
             return _HEAD(1, 1, _INT8, len(obj), 1) + b"".join(parts)
         flat = [8] * (2 * len(obj))
         flat[1::2] = obj  # type: ignore[assignment]
-        return _HEAD(1, 0, _INT8, len(obj), 1) + _ints(len(obj)).pack(*flat)
+        return _HEAD(1, 0, _INT8, len(obj), 1) + _packed("iq", flat)
 
 
 class ByteaListDumper(Dumper):
@@ -75,7 +74,7 @@ class Float8ListDumper(Dumper):
             return _HEAD(1, 1, _FLOAT8, len(obj), 1) + b"".join(parts)
         flat: list[float] = [8] * (2 * len(obj))
         flat[1::2] = obj  # type: ignore[assignment]
-        return _HEAD(1, 0, _FLOAT8, len(obj), 1) + _floats(len(obj)).pack(*flat)
+        return _HEAD(1, 0, _FLOAT8, len(obj), 1) + _packed("id", flat)
 
 
 class TextListDumper(Dumper):
@@ -172,14 +171,9 @@ def register(adapters: AdaptersMap, *, own_time_zone: bool = True) -> None:
         adapters.register_loader("timestamptz", UtcLoader)
 
 
-@lru_cache(maxsize=1024)
-def _ints(count: int) -> Struct:
-    return Struct("!" + "iq" * count)
-
-
-@lru_cache(maxsize=1024)
-def _floats(count: int) -> Struct:
-    return Struct("!" + "id" * count)
+def _packed(element: str, flat: list[Any]) -> bytes:
+    """Sizes and values in turn. The form is made each time: kept for each length, forms took tens of megabytes."""
+    return Struct("!" + element * (len(flat) // 2)).pack(*flat)
 
 
 _sized_int = Struct("!iq").pack
