@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from goque.maintenance.bookkeeper import Bookkeeper
 from goque.maintenance.cleaner import Cleaner
+from goque.maintenance.expirer import Expirer
 from goque.maintenance.healer import Healer
 from goque.maintenance.promoter import Promoter
 from goque.maintenance.scheduler import Scheduler
@@ -16,7 +17,7 @@ from goque.service import Service
 
 
 class SharedDuties:
-    """Healing, promoting, scheduling, counting, sweeping, cleaning: each in a thread, beside those of other workers."""
+    """What keeps a queue in order, from healing to cleaning: each in a thread, beside those of other workers."""
 
     def __init__(
         self, database: Verbs, ready: Callable[[], None], events: Events | None = None, *, clean: bool = True
@@ -27,7 +28,8 @@ class SharedDuties:
         self._promoter = Promoter(database, promoted=ready, events=events)
         scheduler = Scheduler(database, made=ready, events=events)
         self._sweeper = Sweeper(database)
-        services: list[Service] = [self._healer, self._promoter, scheduler, Bookkeeper(database), self._sweeper]
+        others = [Expirer(database, events=events), scheduler, Bookkeeper(database)]
+        services: list[Service] = [self._healer, self._promoter, *others, self._sweeper]
         self._services = [*services, Cleaner(database, events=events)] if clean else services
 
     def start(self) -> None:

@@ -95,6 +95,13 @@ class TasksPromoted:
 
 
 @dataclass(frozen=True, slots=True)
+class TasksExpired:
+    """Tasks were canceled that had not begun in time."""
+
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
 class TasksScheduled:
     """Tasks were made by schedules."""
 

@@ -57,7 +57,7 @@ class Options:
     """Makes a map idempotent: the same name finds the same batch."""
     metadata: Mapping[str, Any] | None = None
     expires: Duration | datetime | None = None
-    """Not started by then: canceled."""
+    """Not begun by then: canceled, whether or not there is a worker for it. Nor is what failed tried again after it."""
     keep: Duration | Unset | None = UNSET
     """How long finished work stays; None for ever."""
     share_from: int | None = 1024 * 1024

@@ -76,6 +76,8 @@ CHARGED = frozenset({RunOutcome.DONE, RunOutcome.ERROR, RunOutcome.TIMEOUT, RunO
 
 MAX_LOSSES = 5
 """A task that was held by this many lost workers in a row ends in ``attempts_left``."""
+EXPIRED = "it expired before it was started"
+"""Why a task was canceled that had not begun by the time given as ``expires``."""
 MAX_HANDBACKS = 5
 """A task that was handed back this many times after it had started ends in ``attempts_left``."""
 
@@ -110,6 +112,10 @@ MOVES = (
     Move(Status.PROCESSING, Status.ATTEMPTS_LEFT, "healer", "its worker was lost and no attempt is left"),
     Move(Status.NEW, Status.ATTEMPTS_LEFT, "healer", f"{MAX_LOSSES} workers were lost while they held it"),
     Move(Status.ERROR, Status.ATTEMPTS_LEFT, "healer", f"{MAX_LOSSES} workers were lost while they held it"),
+    *(
+        Move(status, Status.CANCELED, "expiry", "it has not begun by the time given as `expires`")
+        for status in (Status.NEW, Status.PENDING, Status.ERROR)
+    ),
     *(Move(status, Status.CANCELED, "person", "cancel") for status in sorted(UNFINISHED)),
     Move(Status.ATTEMPTS_LEFT, Status.NEW, "person", "retry"),
     Move(Status.CANCELED, Status.NEW, "person", "retry"),

@@ -108,6 +108,7 @@ class Metrics(Collector):
         self.claimed = Tally("goque_claimed_tasks", "Tasks that claims brought.")
         self.healed = Tally("goque_healed_tasks", "Tasks of lost workers freed by this one.", ("status",))
         self.promoted = Tally("goque_promoted_tasks", "Tasks made ready by this worker when their time had come.")
+        self.expired = Tally("goque_expired_tasks", "Waiting tasks canceled by this worker, not begun in time.")
         self.scheduled = Tally("goque_scheduled_tasks", "Tasks made of schedules by this worker.")
         self.cleaned = Tally("goque_cleaned_rows", "Rows removed by this worker after their retention.", ("kind",))
         self.lost = Tally("goque_lost_workers", "Workers that this one found lost.")
@@ -121,6 +122,7 @@ class Metrics(Collector):
         events.on(told.TasksHealed, lambda one: self._add(self.healed, one.by_status))
         events.on(told.TasksCleaned, lambda one: self._add(self.cleaned, one.by_kind))
         events.on(told.TasksPromoted, lambda one: self._add(self.promoted, one.tasks))
+        events.on(told.TasksExpired, lambda one: self._add(self.expired, one.tasks))
         events.on(told.TasksScheduled, lambda one: self._add(self.scheduled, one.tasks))
         events.on(told.WorkersLost, lambda one: self._add(self.lost, len(one.workers)))
 

@@ -1,4 +1,4 @@
-"""Canceling, of one task, a range of ids or a batch. Not for: stopping the code, which its worker does.
+"""Canceling, of one task, a range of ids, a batch, or what expired. Not for: stopping the code, which its worker does.
 
 Bulk verbs work in small steps. Each step takes the next rows by id, skips those that somebody else has locked and says
 how far it came, so that no statement holds more than a few thousand locks.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from goque.model.states import Status
+from goque.model.states import EXPIRED, Status
 from goque.queries.looking import Spans, span, span_values
 from goque.queries.statuses import UNFINISHED
 from goque.queries.tally import counted
@@ -52,7 +52,7 @@ def whoever() -> Expression[str]:
     return concat(session_user(), "/", Bind("owner", TEXT))
 
 
-def _canceled(picked: Cte) -> Query[Any]:
+def _canceled(picked: Cte, by: Expression[str] | Expression[str | None] | None = None) -> Query[Any]:
     """Cancel the picked rows. Worker, run and a negative seq stay: the code may still run, and must be stopped."""
     canceled = (
         update(TASK)
@@ -61,7 +61,7 @@ def _canceled(picked: Cte) -> Query[Any]:
         .set(TASK.run_at, None)
         .set(TASK.finished_at, now())
         .set(TASK.reason, Bind("reason", TEXT, nullable=True))
-        .set(TASK.changed_by, whoever())
+        .set(TASK.changed_by, whoever() if by is None else by)
         .from_(picked)
         .where(TASK.id == picked.id)
         .returning(TASK.id, TASK.lane_id, picked.before, TASK.status.as_("after"), TASK.external_id)
@@ -155,6 +155,27 @@ def _cancel_tasks() -> Query[Any]:
 def cancel_tasks(ids: Sequence[int], reason: str | None, *, owner: str = "") -> Statement[int]:
     """Cancel these tasks as far as they are not final. Gives the ids that it canceled."""
     return _cancel_tasks.bind(ids=sorted(ids), reason=reason, owner=owner)
+
+
+@template(read=scalar)
+def _expire() -> Query[Any]:
+    # The words of the partial index: what waits for a worker or for its time. Nothing that is held or final is in it.
+    waits = (TASK.seq > lit(0)) | TASK.run_at.is_not_null()
+    picked = (
+        select(TASK.id, TASK.status.as_("before"))
+        .from_(TASK)
+        .where(TASK.expires_at < now(), waits)
+        .order_by(TASK.expires_at)
+        .limit(Bind("limit", INTEGER))
+        .for_update(skip_locked=True)
+        .cte("picked", materialized=True)
+    )
+    return _canceled(picked, by=null(TEXT))
+
+
+def expire(limit: int = STEP) -> Statement[int]:
+    """Cancel the next tasks that have not begun by the time given as ``expires``. Gives the ids."""
+    return _expire.bind(reason=EXPIRED, limit=limit)
 
 
 @template(read=scalar)

@@ -48,8 +48,8 @@ STATEMENTS = {
     "programs.put_function programs.shared_lane programs.batch_lane objects.put objects.put_part objects.touch "
     "objects.find objects.part objects.keep objects.named objects.name objects.unkeep objects.needed_by",
     WORK: "claim finish handback reports workers upkeep spawning programs types outcomes.tell_watchers enqueue.wake "
-    "transactions.wait_at_most enqueue.task_ids duplicates.share cancel.cancel_lane schedules.due schedules.fire "
-    "schedules.next_due deployments.take_turn deployments.see deployments.put deployments.retire "
+    "transactions.wait_at_most enqueue.task_ids duplicates.share cancel.cancel_lane cancel.expire schedules.due "
+    "schedules.fire schedules.next_due deployments.take_turn deployments.see deployments.put deployments.retire "
     "deployments.is_newest objects.find objects.part objects.forget_unused cleaning deleting retention.shortest",
     OPERATE: "cancel retry pause transactions duplicates.share lanes.batch_lanes lanes.lane_options "
     "lanes.unfinished_lanes programs.batch_lane schedules.names schedules.set_paused deployments.take_turn "

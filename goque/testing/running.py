@@ -14,7 +14,7 @@ from goque.app.spawning import Spawner
 from goque.app.task import Task
 from goque.errors import InvalidInput
 from goque.model.manifest import App
-from goque.queries import testing, upkeep, workers
+from goque.queries import cancel, testing, upkeep, workers
 from goque.queries.claim import Listed
 from goque.queries.programs import programs as programs_of
 from goque.testing.here import Here
@@ -129,7 +129,9 @@ class _Worker:
         )
 
     def ready_until(self) -> int:
-        """Make ready what is due, and say until when that was."""
+        """Cancel what has expired, make ready what is due, and say until when that was."""
+        while self._connection.all(cancel.expire()):
+            pass
         while self._connection.all(upkeep.promote()):
             pass
         return self._connection.one(testing.ready_until())

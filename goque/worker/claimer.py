@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from goque.errors import DatabaseUnavailable, KeyMissing, SignatureInvalid
 from goque.model.eligibility import EVERY_QUEUE
 from goque.model.outcomes import Outcome
-from goque.model.states import RunOutcome, Status
+from goque.model.states import EXPIRED, RunOutcome, Status
 from goque.postgres.database import Dedicated
 from goque.queries import claim, finish, handback, workers
 from goque.queries.finish import End
@@ -224,7 +224,7 @@ class Claimer(Attendant):
             if held.stop == "canceled":
                 refused.append(Ended(held, Outcome("canceled")))
             elif held.expired:
-                refused.append(Ended(held, Outcome("canceled", message="it expired before it was started")))
+                refused.append(Ended(held, Outcome("canceled", message=EXPIRED)))
             elif lane is None:
                 foreign.append(held)
             elif lane.refused is not None:

@@ -107,11 +107,13 @@ def test_rare_things_are_counted_and_a_database_that_is_away_makes_gauges_missin
     events.emit(told.TasksHealed({"error": 3, "attempts_left": 1}))
     events.emit(told.TasksCleaned({"task": 7}))
     events.emit(told.TasksScheduled(2))
+    events.emit(told.TasksExpired(3))
     events.emit(told.WorkersLost([4, 5], itself=False))
     found = counted(metrics)
     assert values(found["goque_healed_tasks"]) == {("error",): 3, ("attempts_left",): 1}
     assert values(found["goque_cleaned_rows"]) == {("task",): 7}
     assert values(found["goque_scheduled_tasks"]) == {(): 2}
+    assert values(found["goque_expired_tasks"]) == {(): 3}
     assert values(found["goque_lost_workers"]) == {(): 2}
     assert values(found["goque_database_up"]) == {(): 0}
     assert "goque_queue_tasks" not in found

@@ -50,8 +50,9 @@ _FILL = f"""
         select 'lane ' || n, n, 'default', 'f', 'me', 1 from generate_series(1, 8) n;
     insert into goque.worker (host, pid, python, prefix, version, owner, pool, slots)
         select 'h', n, '3.11', '/', '0', 'me', 'process', 1 from generate_series(1, 10) n;
-    insert into goque.task (id, lane_id, seq, status, args)
-        select {BATCH}::bigint + n, 1 + n % 8, n, 'new', 'x' from generate_series(1, {READY}) n;
+    insert into goque.task (id, lane_id, seq, status, args, expires_at)
+        select {BATCH}::bigint + n, 1 + n % 8, n, 'new', 'x', now() + (n - 25000) * interval '1 s'
+        from generate_series(1, {READY}) n;
     insert into goque.task (id, lane_id, status, run_at)
         select 2 * {BATCH}::bigint + n, 1, 'pending', now() + n * interval '1 second' - interval '60 seconds'
         from generate_series(1, {DELAYED}) n;
@@ -61,8 +62,9 @@ _FILL = f"""
         select {WORKER}, 1, array_agg(id) from goque.task where id > 3 * {BATCH}::bigint;
 """
 _FINISH = f"""
-    insert into goque.task (id, lane_id, seq, status, run, attempts, worker_id, result, started_at, finished_at)
-        select 9 * {BATCH}::bigint + n, 1 + n % 8, -n, 'done', 1, 1, {WORKER}, 'x', now(), now()
+    insert into goque.task (id, lane_id, seq, status, run, attempts, worker_id, result, started_at, finished_at,
+            expires_at)
+        select 9 * {BATCH}::bigint + n, 1 + n % 8, -n, 'done', 1, 1, {WORKER}, 'x', now(), now(), now()
         from generate_series(1, {FINISHED}) n;
 """
 IDS = [3 * BATCH + n for n in range(1, HELD + 1)]
@@ -93,6 +95,7 @@ WORKERS: dict[str, Callable[[], Statement[Any]]] = {
     "left_behind": lambda: upkeep.left_behind(),
     "inputs": lambda: upkeep.inputs(0),
     "half_canceled": lambda: upkeep.half_canceled(60.0),
+    "expire": cancel.expire,
     "cancel_lane": lambda: cancel.cancel_lane(1, BATCH, BATCH + 2_000, None),
 }
 # What a client runs on connections whose planner is free.
@@ -238,6 +241,14 @@ def test_promotion_walks_the_index_of_due_times(filled: str) -> None:
         found = explained(connection, WORKERS["promote"]())
         assert indexes(explained(connection, WORKERS["next_due"]())) == {"task_due"}
     assert "task_due" in indexes(found)
+
+
+def test_expiry_walks_an_index_of_what_waits_and_can_expire(filled: str) -> None:
+    with opened(filled, pinned=True, generic=True) as connection:
+        found = explained(connection, WORKERS["expire"]())
+    assert "task_expiring" in indexes(found)
+    assert max(node["Actual Rows"] for node in found) == cancel.STEP
+    assert not [node for node in found if "Sort" in node["Node Type"]]
 
 
 def test_an_update_of_outcomes_finds_each_row_by_its_key(filled: str) -> None:

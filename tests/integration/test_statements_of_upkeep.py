@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from goque.model.states import MAX_LOSSES, Status
+from goque.model.states import EXPIRED, MAX_LOSSES, Status
 from goque.queries import cancel, upkeep, workers
 from tests.rig import BATCH, Rig, Worker
 
@@ -150,6 +150,36 @@ class TestPromote:
         assert sorted(task.id for task in worker.claim(lane)) == due
         assert rig.row(later[0]).status == PENDING
         assert 3590 < (rig.database.first(upkeep.next_due()) or 0) < 3601
+
+
+class TestExpire:
+    def test_what_waits_is_canceled_and_what_is_held_done_or_in_time_is_not(
+        self, rig: Rig, lane: int, worker: Worker
+    ) -> None:
+        done, held = rig.tasks(lane, 2, expires=-1.0)
+        worker.succeed(next(task for task in worker.claim(lane) if task.id == done))
+        waiting = rig.tasks(lane, 2, first=2, expires=-1.0)
+        delayed = rig.tasks(lane, 1, first=4, expires=-1.0, delay=3600.0)
+        in_time = [*rig.tasks(lane, 1, first=5, expires=3600.0), *rig.tasks(lane, 1, first=6)]
+        assert sorted(rig.database.all(cancel.expire())) == [*waiting, *delayed]
+        assert rig.database.all(cancel.expire()) == []
+        assert [rig.row(id).status for id in (done, held, *in_time)] == [DONE, NEW, NEW, NEW]
+        assert {(rig.row(id).status, rig.row(id).reason) for id in (*waiting, *delayed)} == {(CANCELED, EXPIRED)}
+
+    def test_what_failed_before_is_not_tried_again(self, rig: Rig, lane: int, worker: Worker) -> None:
+        [id] = rig.tasks(lane, 1, expires=3600.0)
+        worker.fail(*worker.claim(lane), delay=3600.0)
+        rig.ask(f"update goque.task set expires_at = now() where id = {id} returning id")
+        assert rig.database.all(cancel.expire()) == [id]
+        assert (rig.row(id).status, rig.row(id).attempts) == (CANCELED, 1)
+
+    def test_it_goes_in_steps_past_what_somebody_has_locked(self, rig: Rig, lane: int) -> None:
+        first, *rest = rig.tasks(lane, 5, expires=-1.0)
+        with rig.locked(first):
+            assert len(rig.database.all(cancel.expire(limit=3))) == 3
+            assert len(rig.database.all(cancel.expire(limit=3))) == 1
+        assert rig.database.all(cancel.expire()) == [first]
+        assert {rig.row(id).status for id in rest} == {CANCELED}
 
 
 class TestFold:

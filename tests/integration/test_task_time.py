@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from goque import Queue, Status, Task, TaskCanceled, TaskFailed
+from goque import Queue, RetryAfter, Status, Task, TaskCanceled, TaskFailed
 from tests.integration.conftest import until
 
 
@@ -58,6 +58,28 @@ def test_work_that_expires_before_it_starts_is_canceled(dsn: str, monkeypatch: p
         with pytest.raises(TaskCanceled, match="expired"):
             task.result(timeout=20)
         assert batch.wait(20).counts()[Status.CANCELED] == 2
+
+
+def test_what_no_worker_may_take_expires_as_well(q: Queue) -> None:
+    def fail() -> None:
+        raise RetryAfter(3600)
+
+    failing = q.options(expires="2s").submit(fail)
+    until(lambda: failing.status is Status.ERROR, "it failed once")
+    q.pause("held up")
+    tagged = q.options(tags=["nobody has it"], expires=0.2).map(abs, [1, 2])
+    paused = q.options(queue="held up", expires=0.2).submit(abs, 3)
+    delayed = q.options(delay="1h", expires=0.2).submit(abs, 4)
+    living = q.options(queue="held up", expires="1h").submit(abs, 5)
+    followed = q.options(queue="held up", expires=0.2, external_id=str).map(abs, [6, 6])
+    for batch in (tagged, followed):
+        assert batch.wait(20).counts()[Status.CANCELED] == 2
+    for task in (paused, delayed, failing):
+        with pytest.raises(TaskCanceled, match="expired"):
+            task.result(timeout=20)
+    assert (living.status, failing.attempts) == (Status.NEW, 1)
+    q.resume("held up")
+    assert living.result(timeout=20) == 5
 
 
 def test_a_timeout_stops_the_code_and_counts_as_an_attempt(q: Queue, tmp_path: Path) -> None:
