@@ -11,7 +11,7 @@ from goque.errors import HistoryTruncated, NotPermitted
 from goque.model.identity import FIRST_BATCH, LAST_BATCH
 from goque.model.states import FAILED, Status
 from goque.postgres.verbs import Verbs
-from goque.queries import chronicle, listing, looking
+from goque.queries import chronicle, listing, looking, narrowing
 from goque.queries.filters import NAMES, Filters, filters_of
 from goque.queries.running import running as running_now
 from goque.sql import Query, select, statement_of
@@ -37,19 +37,23 @@ def history(
     """Every run, and every task that has not run, newest first; ``within`` are the ranges of ids to look at."""
     filters = filters_of(given, what="history", without=(), columns=chronicle.HISTORY)
     spans = _overlap(_spans(database, filters, owner_name), within) or _NOTHING
+    # A run keeps its status when its task has another by now: only what task rows tell can be in fewer places.
+    values = chronicle.values(spans, _narrowed(database, filters, spans))
     frame = _permitted(
-        lambda arguments: _fetched(database, chronicle.history(filters, arguments=arguments), "history", filters, spans)
+        lambda arguments: _fetched(
+            database, chronicle.history(filters, arguments=arguments), "history", filters, values
+        )
     )
-    return _told(database, frame, filters, spans, chronicle.history_size)
+    return _told(database, frame, filters, values, chronicle.history_size)
 
 
 def tasks(database: Verbs, *, owner_name: str | None = None, **given: Any) -> DataFrame:
     """One row per task, newest first."""
     without = ("outcome", "task_status", "error_type", "error")
     filters = filters_of(given, what="tasks", without=without, columns=listing.TASKS)
-    spans = _spans(database, filters, owner_name)
-    frame = _fetched(database, listing.task_rows(filters), "tasks", filters, spans)
-    return _told(database, frame, filters, spans, listing.tasks_size)
+    values = looking.span_values(_narrowed(database, filters, _spans(database, filters, owner_name)))
+    frame = _fetched(database, listing.task_rows(filters), "tasks", filters, values)
+    return _told(database, frame, filters, values, listing.tasks_size)
 
 
 def count(database: Verbs, *, owner_name: str | None = None, **given: Any) -> int:
@@ -81,7 +85,7 @@ def batches(database: Verbs, *, owner_name: str | None = None, **given: Any) -> 
     kept = ("status", "failed", "since", "until", "type", "batch", "owner", "metadata", "after", *_SHOWN)
     filters = _filters(given, "batches", kept, listing.BATCHES)
     ids = None if filters.batch is None else _batches(database, filters.batch, owner_name)
-    return _told(database, _fetch(database, listing.batch_rows(filters, ids), "batches", few=True), filters, (), None)
+    return _told(database, _fetch(database, listing.batch_rows(filters, ids), "batches", few=True), filters, {}, None)
 
 
 def queues(database: Verbs, **given: Any) -> DataFrame:
@@ -152,10 +156,10 @@ def _fetch(
     return fetch(database, query, name=name, values=values, few=few)
 
 
-def _fetched(database: Verbs, query: Query[Any], name: str, filters: Filters, spans: Spans) -> DataFrame:
+def _fetched(database: Verbs, query: Query[Any], name: str, filters: Filters, values: dict[str, object]) -> DataFrame:
     from goque.history.fetching import FEW
 
-    return _fetch(database, query, name, looking.span_values(spans), few=filters.limit <= FEW)
+    return _fetch(database, query, name, values, few=filters.limit <= FEW)
 
 
 def _spans(database: Verbs, filters: Filters, me: str | None) -> Spans:
@@ -166,6 +170,14 @@ def _spans(database: Verbs, filters: Filters, me: str | None) -> Spans:
     if filters.task is not None:
         spans = _overlap(spans, [(task, task) for task in filters.task])
     return spans or _NOTHING
+
+
+def _narrowed(database: Verbs, filters: Filters, spans: Spans) -> Spans:
+    """Those parts of the ranges in which there are tasks of the wanted statuses and lanes, where these are rare."""
+    if not narrowing.can_narrow(filters):
+        return spans
+    found = narrowing.spans_of(database.all(narrowing.places(filters)), filters.limit)
+    return spans if found is None else _overlap(spans, found) or _NOTHING
 
 
 def _overlap(some: Spans, others: Spans) -> Spans:
@@ -185,7 +197,7 @@ def _told(
     database: Verbs,
     frame: DataFrame,
     filters: Filters,
-    spans: Spans,
+    values: dict[str, object],
     size: Callable[[Filters, int], Query[Any]] | None,
 ) -> DataFrame:
     """The frame with what it shows in ``attrs``, and a warning when the limit cut something."""
@@ -199,7 +211,7 @@ def _told(
 
     def counted(of: Filters) -> int:
         query = size(of, len(frame) + _COUNTED)
-        number: int = database.one(statement_of(query, name="size", values=looking.span_values(spans)))[0]
+        number: int = database.one(statement_of(query, name="size", values=values))[0]
         return number
 
     missing = counted(filters) - len(frame)

@@ -13,13 +13,16 @@ from goque.queries.looking import beyond, first_rows, in_order, most, one_of, ta
 from goque.queries.statuses import FAILED, FINAL
 from goque.sql import (
     BIGINT,
+    BOOLEAN,
     DOUBLE,
     INTEGER,
     TEXT,
     TIMESTAMPTZ,
+    Bind,
     Condition,
     Expression,
     Query,
+    array,
     case,
     clock_timestamp,
     coalesce,
@@ -33,6 +36,7 @@ from goque.sql import (
     optional,
     seconds,
     select,
+    unnest,
 )
 from goque.sql.tables import BATCH, LANE, RUN, TASK, WORKER
 
@@ -124,14 +128,16 @@ def _told_by_task(filters: Filters, span: Any, limit: int | None) -> Query[Any] 
 
 def _every(filters: Filters, limit: int | None) -> Any:
     """At least the newest ``limit`` rows: the task, number of the run's record, whether the task row tells of a run."""
-    span = looking.span()
+    span = _span()
+    parts = {"recorded": _recorded(filters, span, limit), "told": _told_by_task(filters, span, limit)}
     arms = []
-    for name, part in (("recorded", _recorded(filters, span, limit)), ("told", _told_by_task(filters, span, limit))):
+    for name, part in parts.items():
         if part is not None:
             rows = part.sub(name)
-            arms.append(select(*columns_of(rows)).from_(span).cross_join_lateral(rows))
+            which = span.told == lit(name == "told")
+            arms.append(select(*columns_of(rows)).from_(span).cross_join_lateral(rows).where(which))
     if not arms:
-        arms = [_nothing()]
+        arms = [_nothing(span)]
     return arms[0] if len(arms) == 1 else arms[0].union_all(arms[1])
 
 
@@ -143,10 +149,16 @@ def _chosen(filters: Filters, limit: int | None) -> Any:
     return select(*columns_of(every)).from_(every).order_by(*in_order(filters, every, {}, run=True)).limit(limit)
 
 
-def _nothing() -> Any:
+def _nothing(span: Any) -> Any:
     """For filters that exclude each other."""
     columns = (TASK.id, null(INTEGER).as_("recorded"), lit(False).as_("own"), *_of_task())
-    return select(*columns).from_(TASK).where(lit(False))
+    return select(*columns).from_(span).join(TASK, TASK.id == span.first).where(lit(False))
+
+
+def _span() -> Any:
+    """The ranges to look at: once for records of runs, and once for what task rows tell."""
+    firsts, lasts, tolds = Bind("firsts", array(BIGINT)), Bind("lasts", array(BIGINT)), Bind("tolds", array(BOOLEAN))
+    return unnest("span", first=firsts, last=lasts, told=tolds)
 
 
 def _seconds_between(later: Expression[Any], earlier: Expression[Any]) -> Expression[Any]:
@@ -214,6 +226,13 @@ def _history_columns(chosen: Any, *, arguments: bool) -> dict[str, Expression[An
     }
 
 
+def values(spans: looking.Spans, told: looking.Spans | None = None) -> dict[str, object]:
+    """The values that ``history`` takes: the ranges to look at, and those of them in which task rows may match."""
+    told = spans if told is None else told
+    both = looking.span_values([*spans, *told])
+    return both | {"tolds": [False] * len(spans) + [True] * len(told)}
+
+
 HISTORY = (
     "task_id", "run", "status", "outcome", "task_status", "failed", "final", "batch", "position", "queue", "type",
     "external_id", "priority", "owner", "created_at", "run_at", "started_at", "finished_at", "wait_s", "run_s",
@@ -224,7 +243,7 @@ HISTORY = (
 
 
 def history(filters: Filters, *, arguments: bool = True) -> Query[Any]:
-    """One row per run, and one for each task that has not run; run it with ``span_values``.
+    """One row per run, and one for each task that has not run; run it with ``values``.
 
     Without ``arguments`` nothing is read that a role which only looks is not shown.
     """
@@ -246,6 +265,6 @@ def history(filters: Filters, *, arguments: bool = True) -> Query[Any]:
 
 
 def history_size(filters: Filters, at_most: int) -> Query[Any]:
-    """How many rows there are in all, counted up to ``at_most``; run it with ``span_values``."""
+    """How many rows there are in all, counted up to ``at_most``; run it with ``values``."""
     every: Any = _every(replace(filters, order_by=(), after=None), at_most).sub("every")
     return select(count().as_("n")).from_(select(every.id).from_(every).limit(at_most).sub("counted"))

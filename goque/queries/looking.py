@@ -103,11 +103,7 @@ def within(at: Expression[Any], filters: Filters) -> list[Condition]:
 
 def task_conditions(filters: Filters) -> tuple[list[Condition], bool]:
     """Conditions on the task and its lane, and whether the lane is needed."""
-    on_lane = [
-        column.in_(wanted)
-        for column, wanted in ((LANE.queue, filters.queue), (LANE.type, filters.type), (LANE.owner, filters.owner))
-        if wanted is not None
-    ]
+    on_lane = lane_conditions(filters)
     on_task: list[Condition] = []
     if filters.external_id is not None:
         on_task.append(TASK.external_id.in_(filters.external_id))
@@ -118,6 +114,12 @@ def task_conditions(filters: Filters) -> tuple[list[Condition], bool]:
     if filters.metadata is not None:
         on_task.append(contains(TASK.metadata, filters.metadata))
     return on_task + on_lane, bool(on_lane)
+
+
+def lane_conditions(filters: Filters) -> list[Condition]:
+    """Conditions on the lane."""
+    wanted = ((LANE.queue, filters.queue), (LANE.type, filters.type), (LANE.owner, filters.owner))
+    return [column.in_(values) for column, values in wanted if values is not None]
 
 
 def contains(document: Expression[Any], wanted: Mapping[str, Any]) -> Condition:

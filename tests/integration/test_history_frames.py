@@ -108,6 +108,10 @@ def test_each_run_and_each_task_that_has_not_run_is_one_row_newest_task_first(to
     ]
 
 
+def test_filters_that_exclude_each_other_find_nothing(told: Database) -> None:
+    assert frames.history(told, status="new", error_type="ValueError").empty
+
+
 def test_history_has_the_same_columns_and_dtypes_full_and_empty(told: Database) -> None:
     for frame in (frames.history(told), frames.history(told, batch="nobody's")):
         assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
@@ -330,7 +334,7 @@ def test_every_way_of_fetching_gives_the_same_frame(database: Database, way: str
         given = {"columns": some, "since": datetime(1900, 1, 1, tzinfo=UTC), "queue": ["", 'a"\\,{}']}
         filters = filters_of(given | more, what="history", without=(), columns=chronicle.HISTORY)
         query = chronicle.history(filters)
-        values = looking.span_values(looking.EVERYTHING)
+        values = chronicle.values(looking.EVERYTHING)
         expected = fetching.by_rows(database, query, "history", values)
         assert len(expected) == rows
         pd.testing.assert_frame_equal(fetch(database, query, "history", values), expected, check_exact=True)
@@ -340,7 +344,7 @@ def test_an_empty_text_is_not_a_missing_one(database: Database) -> None:
     write(database, TRICKY)
     for few in (True, False):
         query = chronicle.history(filters_of({}, what="history", without=(), columns=chronicle.HISTORY))
-        values = looking.span_values(looking.EVERYTHING)
+        values = chronicle.values(looking.EVERYTHING)
         frame = fetching.fetch(database, query, name="history", values=values, few=few).set_index("task_id")
         assert frame.loc[9223372036854775806, "log_tail"] == ""
         assert frame["log_tail"].isna().sum() == 4

@@ -62,9 +62,11 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(inner)
 
 
-def rows_read(database: Database, query: Any, spans: looking.Spans | None) -> int:
+def rows_read(database: Database, query: Any, spans: looking.Spans | None, told: looking.Spans | None = None) -> int:
     """Rows that all scans of tasks and runs read, those that they threw away included."""
-    values = {} if spans is None else looking.span_values(spans)
+    values: dict[str, object] = {}
+    if spans is not None:
+        values = looking.span_values(spans) if told is None else chronicle.values(spans, told)
     statement = statement_of(query, name="explained", values=values)
     explain = Statement(
         f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}", statement.values, lambda row: row[0], "explain"
@@ -99,17 +101,20 @@ def test_a_look_reads_about_as_many_rows_as_it_shows(large: Database) -> None:
     read = {"failures": (rows_read(large, listing.failures(), BATCH), 5_000)}
     cut = filters_of({"status": "error"}, what="history", without=(), columns=chronicle.HISTORY)
     read["failures that a limit cut"] = (
-        rows_read(large, chronicle.history_size(cut, 101_000), looking.EVERYTHING),
+        rows_read(large, chronicle.history_size(cut, 101_000), looking.EVERYTHING, looking.EVERYTHING),
         10_000,
     )
     for given, spans, at_most in CASES:
         filters = filters_of(given, what="history", without=(), columns=chronicle.HISTORY)
-        read[f"history {given}"] = rows_read(large, chronicle.history(filters), spans), at_most
+        read[f"history {given}"] = rows_read(large, chronicle.history(filters), spans, spans), at_most
     run(large, "ANALYZE goque.task")  # without statistics no planner knows that an external id is rare
     filters = filters_of(
         {"external_id": ["order 70", "order 80"]}, what="history", without=(), columns=chronicle.HISTORY
     )
-    read["history of external ids"] = rows_read(large, chronicle.history(filters), looking.EVERYTHING), 5_000
+    read["history of external ids"] = (
+        rows_read(large, chronicle.history(filters), looking.EVERYTHING, looking.EVERYTHING),
+        5_000,
+    )
     filters = filters_of({"limit": 1000}, what="tasks", without=(), columns=listing.TASKS)
     read["tasks"] = rows_read(large, listing.task_rows(filters), looking.EVERYTHING), 10_000
     filters = filters_of({"limit": 1000, "order_by": "id", "after": 9}, what="tasks", without=(), columns=listing.TASKS)
@@ -117,6 +122,32 @@ def test_a_look_reads_about_as_many_rows_as_it_shows(large: Database) -> None:
     read["running"] = rows_read(large, running.running(10), None), 1_000
     assert {name: rows for name, rows in read.items() if rows[0] > rows[1]} == {}
     assert all(rows > 0 for rows, _ in read.values())
+
+
+def test_what_is_rare_is_looked_for_where_it_is(large: Database) -> None:
+    for lane, done, canceled in ((1, 49_999, 1), (2, 50_000, 0), (3, 50_000, 0), (9, TASKS_EACH, 0)):
+        run(large, f"INSERT INTO goque.tally (lane_id, done, canceled) VALUES ({lane}, {done}, {canceled})")
+    run(large, "UPDATE goque.task SET status = 'canceled', seq = NULL, run = 0 WHERE id = 1000000000007")
+    run(large, "UPDATE goque.lane SET queue = 'rare' WHERE id = 1")
+
+    def looked(**given: Any) -> int:
+        filters = filters_of(given, what="history", without=(), columns=chronicle.HISTORY)
+        told = frames._narrowed(large, filters, looking.EVERYTHING)
+        return rows_read(large, chronicle.history(filters), looking.EVERYTHING, told)
+
+    one_batch, records = 55_000, 2 * TASKS_EACH // 100 * 2
+    assert 50_000 <= looked(status="canceled", limit=100) <= one_batch + records
+    assert looked(status="new", limit=100) <= records
+    assert looked(status="done", limit=100) <= 10_000, "of what there is a lot the newest are read"
+    for given in ({"status": "canceled"}, {"status": "canceled", "queue": "rare"}, {"queue": "rare", "limit": 100_000}):
+        found = frames.history(large, **given)
+        assert 1_000_000_000_007 in set(found["task_id"])
+        assert len(found) == (1 if "status" in given else 50_000 + 500)
+    assert frames.history(large, status="canceled", queue="etl").empty
+    assert frames.history(large, status="error", task=1_000_000_000_100)["run"].tolist() == [0]
+    assert len(frames.history(large, status="error", queue="rare")) == 500, "of tasks that are done by now"
+    assert frames.tasks(large, status="canceled")["id"].tolist() == [1_000_000_000_007]
+    assert frames.tasks(large, status="new").empty
 
 
 def test_queues_and_batches_are_counted_from_the_tally(large: Database) -> None:

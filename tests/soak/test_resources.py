@@ -19,6 +19,7 @@ from benchmarks.cleaning import LONG_AGO, finished_batch
 from goque import Queue
 from goque.maintenance.cleaner import REST, Pace, Round
 from goque.model.eligibility import EVERY_QUEUE
+from goque.model.states import Status
 from goque.postgres.database import Database
 from goque.queries import claim, workers
 from tests.poisons import MEMORY, harm_nobody_else
@@ -76,6 +77,17 @@ def drained(queue: Queue, number: int) -> float:
     began = time.monotonic()
     batch.wait(600)
     return number / (time.monotonic() - began)
+
+
+def finished(queue: Queue, server: Server) -> int:
+    """Ten million finished tasks in twenty batches, two of which may go; how many are in each."""
+    share = scaled(500_000)
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        for days in (LONG_AGO, LONG_AGO, *([0] * 18)):
+            finished_batch(queue, connection, share, days=days)
+        connection.execute("vacuum analyze goque.task")
+        connection.execute("checkpoint")
+    return share
 
 
 def test_a_thousand_workers_beat_and_the_lost_among_them_are_found(server: Server, queue: Queue) -> None:
@@ -327,12 +339,7 @@ def test_ten_million_finished_tasks_slow_nothing_down(queue: Queue, server: Serv
     plain = sorted(drained(queue, scaled(50_000)) for _ in range(3))[1]
     plain_claim = _claim_seconds(queue)
     plain_history = _seconds(lambda: queue.history(limit=1000))
-    share = scaled(500_000)
-    with psycopg.connect(server.dsn, autocommit=True) as connection:
-        for days in (LONG_AGO, LONG_AGO, *([0] * 18)):
-            finished_batch(queue, connection, share, days=days)
-        connection.execute("vacuum analyze goque.task")
-        connection.execute("checkpoint")
+    share = finished(queue, server)
     full = sorted(drained(queue, scaled(50_000)) for _ in range(3))[1]
     full_claim = _claim_seconds(queue)
     full_history = _seconds(lambda: queue.history(limit=1000))
@@ -362,6 +369,33 @@ def test_ten_million_finished_tasks_slow_nothing_down(queue: Queue, server: Serv
     assert full_claim <= 1.1 * plain_claim + 0.0002
     assert full_history <= 1.2 * plain_history
     assert beside >= 0.8 * full
+
+
+def test_a_dashboard_of_ten_million_tasks_searches_within_a_second(queue: Queue, server: Server) -> None:
+    share = finished(queue, server)
+    first = int(queue.batches(limit=100)["id"].min())
+    rare = queue.batch(first)[share // 2].id
+    with psycopg.connect(server.dsn) as connection:  # one that was canceled, in the middle of the oldest batch
+        connection.execute("update goque.task set status = 'canceled', seq = null, run = 0 where id = %s", (rare,))
+        connection.execute(
+            "insert into goque.tally (lane_id, done, canceled) select lane_id, -1, 1 from goque.task where id = %s",
+            (rare,),
+        )
+    queue.options(queue="other").map(abs, range(10))
+    board = queue.dashboard()
+    searches: dict[str, dict[str, object]] = {str(status): {"status": status} for status in Status}
+    searches |= {"any": {}, "queue": {"queue": "other"}, "no_queue": {"queue": "nowhere"}, "type": {"type": "nobody's"}}
+    searches |= {"error_type": {"error_type": "ValueError"}, "batch": {"batch": first, "status": "canceled"}}
+    found, took = {}, {"page": _seconds(board.refresh)}
+    for name, filters in searches.items():
+        took[name] = _seconds(lambda filters=filters: board.search(**filters))
+        found[name] = board.found
+    board.close()
+    noted_figures("dashboard", tasks=20 * share, **{name: round(seconds, 3) for name, seconds in took.items()})
+    assert found["canceled"]["task_id"].tolist() == found["batch"]["task_id"].tolist() == [rare]
+    assert len(found["queue"]) == 10
+    assert len(found["done"]) == len(found["any"]) == 100
+    assert {name: seconds for name, seconds in took.items() if seconds > 1.0} == {}
 
 
 def _claim_seconds(queue: Queue) -> float:
