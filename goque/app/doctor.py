@@ -33,7 +33,14 @@ def examine(settings: Settings) -> list[Finding]:
         dsn = server.dsn or ""
     else:
         dsn = settings.dsn or ""
-    database = Database(dsn, schema=settings.schema, max_connections=1, read_only=True, application_name="goque doctor")
+    database = Database(
+        dsn,
+        schema=settings.schema,
+        max_connections=1,
+        pooler=not settings.embedded,
+        read_only=True,
+        application_name="goque doctor",
+    )
     key_file = settings.key_file if settings.embedded and settings.key_file.exists() else None
     try:
         return diagnose(database, ring_of(settings.secret, key_file))

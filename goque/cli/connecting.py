@@ -44,7 +44,9 @@ def opened(arguments: argparse.Namespace, *, changes: bool = False) -> Iterator[
     settings = settings_of(arguments)
     # The embedded server's schema is kept up to date by whoever opens it, which a queue that only looks cannot.
     read_only = not changes and not settings.embedded
-    queue = Queue(settings.dsn, schema=settings.schema, workers=0, read_only=read_only)
+    # A command keeps nothing in a session, so that it works behind PgBouncer without being told of it.
+    listen = settings.embedded
+    queue = Queue(settings.dsn, schema=settings.schema, workers=0, listen=listen, read_only=read_only)
     try:
         yield queue
     finally:

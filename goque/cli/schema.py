@@ -36,7 +36,8 @@ def migrate(arguments: argparse.Namespace) -> int:
     if arguments.sql:
         sys.stdout.write(migrations.script(schema=settings.schema) if grants is None else f"BEGIN;\n{grants}COMMIT;\n")
         return 0
-    database = Database(settings.dsn or embedded.ensure(settings.home), schema=settings.schema)
+    dsn = settings.dsn or embedded.ensure(settings.home)
+    database = Database(dsn, schema=settings.schema, pooler=not settings.embedded)
     try:
         if arguments.check:
             return _check(database, arguments.prefix if arguments.roles else None)

@@ -74,7 +74,7 @@ def _schema(settings: Settings, dsn: str, seen: Seen) -> bool:
     from goque.postgres import migrations
     from goque.postgres.database import Database
 
-    database = Database(dsn, schema=settings.schema, read_only=True)
+    database = Database(dsn, schema=settings.schema, pooler=not settings.embedded, read_only=True)
     try:
         migrations.check(database)
         seen.schema = f"{settings.schema}, up to date"

@@ -141,7 +141,8 @@ class Completer(Attendant):
             self._desk.unwritten(outgoing, unstarted, claims)
             raise
         except Exception as error:
-            log.warning("a flush was refused, writing outcomes one by one: %s", error)
+            tasks = ", ".join(str(one.held.id) for one in outgoing[:3]) + (", ..." if len(outgoing) > 3 else "")
+            log.warning("what was written together was refused, now one by one (tasks %s): %s", tasks or "none", error)
             self._desk.unwritten([], unstarted, claims)
             self._watch.drop_news()
             self._write_one_by_one(outgoing, error)
@@ -293,10 +294,17 @@ class Completer(Attendant):
             cpu_s=one.outcome.cpu_s,
             max_rss=one.outcome.max_rss,
         )
+        context = {"task": one.held.id, "run": one.held.run}
         if one.outcome.error_type == failed.error_type:
-            context = {"task": one.held.id, "run": one.held.run}
             log.error("task %s cannot be ended: %s", one.held.id, refused, extra=context)
         else:
+            log.warning(
+                "the outcome of task %s, run %s, is refused, so that this run fails: %s",
+                one.held.id,
+                one.held.run,
+                refused,
+                extra=context,
+            )
             self._desk.unwritten([Ended(one.held, failed, one.at)], [], [])
 
     def _tell(self, turn: Turn) -> None:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from goque import Queue
+from goque.cli import main
 from goque.errors import DatabaseError, ReadOnly
 from goque.postgres import connections, migrations
 from goque.postgres.database import Database
@@ -49,6 +50,23 @@ def test_a_worker_works_behind_it(pooled_dsn: str, monkeypatch: pytest.MonkeyPat
         served = [sys.executable, "-m", "goque.cli", "worker", "--no-listen", "--drain", "--schema", "worked"]
         subprocess.run(served, env={**os.environ, "GOQUE_DSN": pooled_dsn}, check=True, timeout=60)
         assert batch.results(timeout=0) == list(range(50, 0, -1))
+
+
+def test_commands_work_behind_it_without_being_told(
+    pooled_dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GOQUE_SECRET", "a secret for the tests of poolers")
+    monkeypatch.setenv("GOQUE_DSN", pooled_dsn)
+    monkeypatch.setenv("GOQUE_SCHEMA", "commanded")
+    assert main(["migrate"]) == 0
+    with Queue(listen=False) as queue:
+        queue.map(abs, [1, 2], name="named")
+    told = "status", "history", "tasks", "batches", "migrate --check", "clean --dry-run", "pause named", "resume named"
+    for command in (*told, "cancel named --yes", "retry named --yes"):
+        assert main(command.split()) == 0, command
+    assert "named" in capsys.readouterr().out
+    main(["doctor"])
+    assert "answers in" in capsys.readouterr().out
 
 
 def test_sessions_are_really_shared(pooled: Database, statement: MakeStatement) -> None:

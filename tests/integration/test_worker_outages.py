@@ -297,7 +297,7 @@ class TestCompleter:
         assert post.desk.idle
 
     def test_an_outcome_that_is_refused_becomes_a_failure_and_holds_up_no_other(
-        self, rig: Rig, lane: int, post: Post
+        self, rig: Rig, lane: int, post: Post, caplog: pytest.LogCaptureFixture
     ) -> None:
         ids = rig.tasks(lane, 3)
         post.done(*post.claim())
@@ -306,6 +306,10 @@ class TestCompleter:
         assert statuses(rig) == ["done", "attempts_left", "done"]
         [record] = rig.ask("select * from goque.run")
         assert "could not be stored" in record.error
+        told = [one for one in caplog.records if getattr(one, "task", None) is not None]
+        assert [(one.task, one.run, one.getMessage().partition(" is ")[0]) for one in told] == [
+            (ids[1], 1, f"the outcome of task {ids[1]}, run 1,")
+        ]
         assert post.desk.idle
 
     @pytest.mark.parametrize("code", ["40P01", "55P03", "57014", "53100"])
