@@ -26,6 +26,8 @@ MOST_TO_WRITE = 4_096
 """With so many tasks held, outcomes that could not be written included, nothing more is claimed."""
 LARGE_AT_ONCE = 32 * 1024 * 1024
 SHORTEST_LOOK, LONGEST_LOOK = 0.02, 3.0
+LOOK_AGAIN_S = 1.0
+"""Lanes that came since the last look are found after this long, also while those that are known have work."""
 SECOND_CHECK_S = 65.0
 """After a lost answer the server may still be claiming for us, up to its statement timeout of 60 seconds."""
 
@@ -125,18 +127,22 @@ class Claimer(Attendant):
         now = time.monotonic()
         due = min([now + 60.0, *self._checks, *(held.since + PATIENCE_S for held in self._large[:1])])
         if self._may_claim():
-            if not self._roster.empty:
-                if self._asks():
-                    return 0.0
-                due = now + 1.0
-            else:
-                due = min(
-                    [
-                        max(self._look_at, self._whole.may_be),
-                        *(look.may_be for look in (self._whole, self._newest) if look.wanted),
-                    ]
-                )
+            if not self._roster.empty and self._asks():
+                return 0.0
+            due = min(due, self._next_look(now))
         return due - now
+
+    def _next_look(self, now: float) -> float:
+        """When to look for lanes, if nothing is to be claimed of those that are known."""
+        if self._roster.empty:
+            at = self._look_at
+        elif self._free():
+            # All that is known is of types of which no more may be held; others may have come.
+            at = self._whole.at + LOOK_AGAIN_S
+        else:
+            return now + LOOK_AGAIN_S
+        wanted = [look.may_be for look in (self._whole, self._newest) if look.wanted]
+        return min([max(at, self._whole.may_be), *wanted])
 
     def _want_look(self) -> None:
         self._whole.wanted = self._newest.wanted = True
@@ -148,14 +154,17 @@ class Claimer(Attendant):
         return self._desk.load()[0] == 0
 
     def _asks(self) -> list[Ask]:
-        ready, waiting, held = self._desk.load()
-        active = held - waiting
-        free = max(0, self._roster.slots - active)
+        free = self._free()
         asks = self._roster.asks(self._desk.by_lane(), free)
         wanted = sum(ask.want for ask in asks)
+        ready, waiting, held = self._desk.load()
         # Not for a handful of rows while there is plenty: a claim costs a round trip whatever it brings.
-        worth_it = (free and not ready) or wanted >= max(8, active // 2)
+        worth_it = (free and not ready) or wanted >= max(8, (held - waiting) // 2)
         return asks if worth_it else []
+
+    def _free(self) -> int:
+        _, waiting, held = self._desk.load()
+        return max(0, self._roster.slots - (held - waiting))
 
     # What
 
@@ -274,7 +283,9 @@ class Claimer(Attendant):
         now = time.monotonic()
         if not self._may_claim():
             return
-        due = self._whole.wanted or (now >= self._look_at if self._roster.empty else now - self._whole.at > 1.0)
+        due = self._whole.wanted or (
+            now >= self._look_at if self._roster.empty else now - self._whole.at >= LOOK_AGAIN_S
+        )
         if due and now >= self._whole.may_be:
             listed = self._connection.all(claim.live_lanes(self._me.eligibility))
             self._whole.took(now)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict
+
+import pydantic
 
 import goque
 
@@ -14,6 +16,16 @@ jobs = goque.Registry()
 
 @dataclass
 class Email:
+    to: str
+    copies: int = 0
+
+
+class Draft(TypedDict):
+    to: str
+    copies: NotRequired[int]
+
+
+class Letter(pydantic.BaseModel):
     to: str
     copies: int = 0
 
@@ -69,6 +81,16 @@ def heard(task: goque.TaskContext, outcome: goque.TaskOutcome) -> None:
 @jobs.task("send_email", payload=Email, max_attempts=5, timeout="30s", queue="mail", priority=2)
 def send_email(email: Email) -> str:
     return f"{type(email).__name__} to {email.to}, {email.copies} copies"
+
+
+@jobs.task(payload=Draft)
+def send_draft(draft: Draft) -> str:
+    return f"to {draft['to']}, {draft.get('copies', 0)} copies"
+
+
+@jobs.task(payload=Letter)
+def send_letter(letter: Letter) -> str:
+    return f"{type(letter).__name__} to {letter.to}, {letter.copies} copies"
 
 
 @jobs.task

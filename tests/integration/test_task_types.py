@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +60,26 @@ def test_the_type_s_options_hold_where_none_are_given_also_for_a_caller_without_
 
 def test_a_dataclass_is_enqueued_as_json_and_made_again_in_the_child(q: Queue) -> None:
     assert q.enqueue("send_email", Email("ann", 3)).result(timeout=20) == "Email to ann, 3 copies"
+
+
+def test_a_typed_dict_and_a_pydantic_model_are_made_in_the_child_too(q: Queue) -> None:
+    tasks = [
+        q.enqueue("send_draft", shop.Draft(to="ann")),
+        q.enqueue("send_draft", {"to": "ann", "copies": 2}),
+        q.enqueue("send_letter", shop.Letter(to="bob")),
+        q.enqueue("send_letter", {"to": "bob", "copies": 3}),
+    ]
+    assert [task.result(timeout=20) for task in tasks] == [
+        "to ann, 0 copies",
+        "to ann, 2 copies",
+        "Letter to bob, 0 copies",
+        "Letter to bob, 3 copies",
+    ]
+    for type in ("send_draft", "send_letter"):
+        task = q.enqueue(type, {"copies": 1})
+        assert isinstance(task.exception(timeout=20), PayloadError)
+        assert "to" in str(task.exception())
+        assert (task.status, task.attempts) == (Status.ATTEMPTS_LEFT, 1)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +233,36 @@ class Touch:
 
     def __reduce__(self) -> Any:
         return open, (self.path, "w")
+
+
+def test_types_have_bounds_of_their_own_side_by_side_in_one_worker(alone: Queue, tmp_path: Path) -> None:
+    jobs = goque.Registry()
+
+    def wait_for_gate(type: str) -> None:
+        import pathlib
+        import time
+
+        pathlib.Path(folder, f"{type}-{time.monotonic_ns()}").touch()
+        while not pathlib.Path(folder, "gate").exists():
+            time.sleep(0.01)
+
+    def running() -> Counter[str]:
+        return Counter(path.name.partition("-")[0] for path in tmp_path.glob("*-*"))
+
+    folder = str(tmp_path)
+    for type, bound in {"one": 1, "two": 2, "many": None}.items():
+        jobs.task(type, concurrency=bound)(wait_for_gate)
+    jobs.task("tick")(lambda: "tock")
+    waiting = [alone.enqueue(type, type) for type in ("one", "two") for _ in range(5)]
+    waiting += [alone.enqueue("many", "many") for _ in range(3)]
+    alone.start_workers(7, pool="thread", app=jobs)
+    until(lambda: running() == {"one": 1, "two": 2, "many": 3}, "each type runs as often as it may")
+    # A seventh slot is free, and stays free for others.
+    assert [alone.enqueue("tick").result(timeout=20) for _ in range(3)] == ["tock"] * 3
+    assert running() == {"one": 1, "two": 2, "many": 3}
+    (tmp_path / "gate").touch()
+    goque.wait(waiting, timeout=30)
+    assert {task.status for task in waiting} == {Status.DONE}
 
 
 @pytest.mark.slow
