@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -225,14 +225,19 @@ def test_a_million_items_from_a_generator_are_stored_in_bounded_memory(dsn: str,
 
 
 def test_the_end_of_a_queue_ends_its_workers_and_leaves_the_work(dsn: str) -> None:
-    with Queue(dsn, workers=1) as queue:
+    with Queue(dsn, workers=2) as queue:
         assert queue.submit(pow, 2, 2).result(timeout=20) == 4
-        pids = queue._core.local.pids()
+        [pid] = queue._core.local.pids()
+        worker = psutil.Process(pid)
+        family = [worker, *worker.children(recursive=True)]
         later = queue.options(delay="1h").submit(pow, 1, 1)
-    assert len(pids) == 1
-    give_up_at = time.monotonic() + 20
-    while os.path.exists(f"/proc/{pids[0]}") and time.monotonic() < give_up_at:
-        time.sleep(0.02)
-    assert not os.path.exists(f"/proc/{pids[0]}")
+    assert len(family) >= 3
+    assert not psutil.wait_procs(family, timeout=5.0)[1]
+    sessions = "select application_name from pg_stat_activity where datname = current_database() and pid <> %s"
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        until(
+            lambda: connection.execute(sessions, [connection.info.backend_pid]).fetchall() == [],
+            "its sessions and those of its workers are closed",
+        )
     with Queue(dsn) as again:
         assert again.task(later.id).status is Status.PENDING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from goque.model.states import EXPIRED, MAX_LOSSES, Status
@@ -122,6 +123,20 @@ class TestLooking:
         for _ in range(3 * workers.LOOKS):
             assert worker.beat() == [worker.id]
         assert sorted(rig.database.all(workers.alive())) == [worker.id, other.id]
+
+    @pytest.mark.parametrize("jump", ["1 hour", "-1 hour"])
+    def test_a_clock_that_jumps_brings_one_look_and_stops_none(
+        self, rig: Rig, worker: Worker, other: Worker, jump: str
+    ) -> None:
+        missed = f"select missed from goque.worker where id = {other.id}"
+        for looks in range(1, 4):
+            with psycopg.connect(rig.database.dsn) as connection:
+                connection.execute("update goque.maintenance set last_at = now() + %s::interval", (jump,))
+            for _ in range(3 * workers.LOOKS):
+                worker.beat()
+            assert rig.ask(missed)[0].missed == looks
+        assert other.beat() == [other.id]
+        assert rig.ask(missed)[0].missed == 0
 
     def test_who_was_declared_lost_counts_nobody(
         self, rig: Rig, worker: Worker, other: Worker, monkeypatch: pytest.MonkeyPatch
