@@ -144,14 +144,9 @@ def listed() -> list[Expression[Any]]:
 @template(read=Listed._make)
 def _live_lanes() -> Query[Any]:
     found = lanes_with_ready_tasks(TASK.lane_id >= Bind("lowest", BIGINT))
-    return (
-        select(*listed())
-        .with_(found)
-        .from_(found)
-        .join(LANE, LANE.id == found.lane_id)
-        .where(open_lane(), servable())
-        .limit(MOST_LANES)
-    )
+    # Each by its key, also by a plan from when there were hardly any.
+    lane = select(*listed()).from_(LANE).where(LANE.id == found.lane_id, open_lane(), servable()).limit(1).sub("lane")
+    return select(*lane._columns()).with_(found).from_(found).cross_join_lateral(lane).limit(MOST_LANES)
 
 
 def live_lanes(who: Eligibility, lowest: int = 0) -> Statement[Listed]:

@@ -12,12 +12,14 @@ ORDER BY "task"."lane_id"
 LIMIT 1) "lane_id"
 FROM "found"
 WHERE "found"."lane_id" IS NOT NULL))
-SELECT "lane"."id","lane"."queue","lane"."priority","lane"."timeout_s",CASE WHEN "lane"."function_id" IS NULL THEN "lane"."type" ELSE NULL::text END "type","lane"."function_id"
+SELECT "lane"."id","lane"."queue","lane"."priority","lane"."timeout_s","lane"."type","lane"."function_id"
 FROM "found"
-JOIN "goque"."lane" ON "lane"."id"="found"."lane_id"
-WHERE NOT "lane"."paused" AND "lane"."canceled_at" IS NULL AND NOT EXISTS (SELECT "queue"."name"
+CROSS JOIN LATERAL (SELECT "lane"."id","lane"."queue","lane"."priority","lane"."timeout_s",CASE WHEN "lane"."function_id" IS NULL THEN "lane"."type" ELSE NULL::text END "type","lane"."function_id"
+FROM "goque"."lane"
+WHERE "lane"."id"="found"."lane_id" AND NOT "lane"."paused" AND "lane"."canceled_at" IS NULL AND NOT EXISTS (SELECT "queue"."name"
 FROM "goque"."queue"
 WHERE "queue"."name"="lane"."queue" AND "queue"."paused") AND NOT EXISTS (SELECT "queue"."name"
 FROM "goque"."queue"
 WHERE "queue"."name"=%(every)s::text AND "queue"."paused") AND (%(queues)s::text[] IS NULL OR "lane"."queue"=ANY(%(queues)s::text[])) AND ("lane"."python" IS NULL OR "lane"."python"=%(python)s::text) AND ARRAYCONTAINED("lane"."key_ids",%(key_ids)s::text[]) AND ARRAYCONTAINED("lane"."tags",%(tags)s::text[]) AND CASE WHEN "lane"."function_id" IS NULL THEN "lane"."type"=ANY(%(types)s::text[]) ELSE %(callables)s::boolean AND (CARDINALITY("lane"."key_ids")>0 OR CARDINALITY(%(key_ids)s::text[])=0) AND (%(lanes)s::bigint[] IS NULL OR "lane"."id"=ANY(%(lanes)s::bigint[])) END
+LIMIT 1) "lane"
 LIMIT 5000
