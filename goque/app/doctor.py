@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from goque.app.local import ring_of
@@ -13,7 +14,7 @@ from goque.observe.findings import LIMITS, Finding, Limits, Severity, finding
 from goque.payload.keys import KeyKind, KeyRing
 from goque.postgres import embedded, migrations
 from goque.postgres.database import Database
-from goque.queries import diagnosis, eligibility
+from goque.queries import diagnosis, eligibility, roles
 from goque.queries.settings import setting
 from goque.settings import Settings
 from goque.version import VERSION
@@ -49,12 +50,17 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def diagnose(
-    database: Database, ring: KeyRing, *, limits: Limits = LIMITS, clock: Callable[[], float] = time.time
+    database: Database,
+    ring: KeyRing,
+    *,
+    limits: Limits = LIMITS,
+    clock: Callable[[], float] = time.time,
+    prefix: str = "goque",
 ) -> list[Finding]:
-    """What is to be found in this database, worst first. ``clock`` is this machine's."""
+    """What is to be found in this database, worst first. ``clock`` is this machine's, ``prefix`` that of its roles."""
     found: list[Finding] = []
     try:
-        for one in _findings(database, ring, limits, clock):
+        for one in _findings(database, ring, limits, clock, prefix):
             found.append(one)  # one by one: what was found before something fails is told all the same
     except DatabaseUnavailable as error:
         remedy = "see whether the server runs, and whether address, firewall and password are right"
@@ -64,7 +70,9 @@ def diagnose(
     return sorted(found, key=lambda one: _WORST_FIRST.index(one.severity))
 
 
-def _findings(database: Database, ring: KeyRing, limits: Limits, clock: Callable[[], float]) -> Iterator[Finding]:
+def _findings(
+    database: Database, ring: KeyRing, limits: Limits, clock: Callable[[], float], prefix: str
+) -> Iterator[Finding]:
     schema = database.schema
     database.all(diagnosis.server())  # once before the one that is timed: the first connects
     before = clock()
@@ -94,11 +102,24 @@ def _findings(database: Database, ring: KeyRing, limits: Limits, clock: Callable
     except DatabaseError as error:
         yield finding(Severity.ERROR, "schema", str(error))
         return
+    yield from findings.membership(database.all(roles.standing(prefix)), tables, server.role)
+    yield from findings.outdated(_lacking(database, prefix))
     indexes = database.all(diagnosis.indexes(schema))
     yield from findings.tables(tables, schema, limits)
     yield from findings.indexes(indexes, schema, limits)
     yield from findings.sizes(tables, indexes)
     yield from _work(database, ring, limits)
+
+
+def _lacking(database: Database, prefix: str) -> list[tuple[str, str, str, str]]:
+    """The rights that roles lack here. One that has none at all in this schema has never been given it."""
+    lacking = database.all(roles.lacking(database.schema, prefix))
+    lacks = Counter(name for name, *_ in lacking)
+    asked = {
+        name: sum(bool(right.column) for right in roles.rights(role))
+        for role, name in zip(roles.ROLES, roles.names(prefix), strict=True)
+    }
+    return [one for one in lacking if lacks[one[0]] < asked[one[0]]]
 
 
 def _work(database: Database, ring: KeyRing, limits: Limits) -> Iterator[Finding]:

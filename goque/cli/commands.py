@@ -151,7 +151,8 @@ exit codes:
   goque migrate --check            say what is missing (exit code 1)
   goque migrate --sql > goque.sql  all of it as SQL, for psql
   goque migrate --roles            make roles with the least rights
-  goque migrate --roles --sql      these as SQL""",
+  goque migrate --roles --sql      these as SQL
+  goque migrate --roles --check    say what roles lack""",
     ),
     "server": Command(
         "server",

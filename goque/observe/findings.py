@@ -190,6 +190,7 @@ def rights(usable: bool, tables: Sequence[TableState], schema: str, role: str) -
             _joining(role),
             role=role,
         )
+        return
     if hidden := [table.name for table in tables if not table.may_select]:
         yield finding(
             Severity.ERROR,
@@ -199,10 +200,43 @@ def rights(usable: bool, tables: Sequence[TableState], schema: str, role: str) -
             role=role,
             tables=hidden,
         )
+
+
+_MAY = {"read": "look", "submit": "submit", "work": "run workers", "operate": "cancel, retry and pause"}
+"""What members of a role may do, by the end of its name."""
+
+
+def membership(
+    standing: Sequence[tuple[str, bool, bool]], tables: Sequence[TableState], role: str
+) -> Iterator[Finding]:
+    """What our role may do and what not, by the roles that it is in, else by what it was granted itself."""
+    made = [name for name, there, _ in standing if there]
+    held = [name for name, _, held in standing if held]
     may = {table.name: table for table in tables}
-    if usable and not hidden and "task" in may and not (may["task"].may_insert and may["task"].may_update):
-        able = "look and submit" if may["task"].may_insert else "only look"
-        yield finding(Severity.NOTE, "rights", f"the role {role} may {able}, and run no worker", role=role)
+    if held and len(held) < len(made):
+        words = {name: _MAY[name.rpartition("_")[2]] for name in made}
+        able = " and ".join(dict.fromkeys(["look", *(words[name] for name in held)]))
+        others = [name for name in made if name not in held and words[name] != "look"]
+        remedy = "; ".join(f"to {words[name]}: GRANT {name} TO {_quoted(role)}" for name in others)
+        told = f"the role {role} may {able}, as it is in {', '.join(held)}"
+        yield finding(Severity.NOTE, "rights", told, remedy, role=role, roles=held)
+    elif "task" in may and not (may["task"].may_insert and may["task"].may_update):
+        able_alone = "look and submit" if may["task"].may_insert else "only look"
+        yield finding(Severity.NOTE, "rights", f"the role {role} may {able_alone}, and run no worker", role=role)
+
+
+def outdated(lacking: Sequence[tuple[str, str, str, str]]) -> Iterator[Finding]:
+    """Roles that were made by an earlier version, and lack rights that this one needs."""
+    if lacking:
+        _, table, column, what = lacking[0]
+        yield finding(
+            Severity.WARNING,
+            "rights",
+            f"the roles {', '.join(sorted({one[0] for one in lacking}))} lack rights that this version needs, "
+            f"such as {what} ({column}) on {table}",
+            "goque migrate --roles gives them, as the owner of the schema",
+            lacking=[list(one) for one in lacking],
+        )
 
 
 def _joining(role: str) -> str:

@@ -108,8 +108,8 @@ def translate(error: psycopg.Error, where: str, schema: str, doing: str, *, read
         return InvalidInput(f"PostgreSQL cannot hold such a value ({doing}): {said}. Text may not contain NUL.")
     if state == "42501":
         return NotPermitted(
-            f"PostgreSQL at {where} refused {doing}: {said}. Connect as a role that may, or have this one granted what "
-            "it needs (goque migrate --roles makes roles for it).",
+            f"PostgreSQL at {where} refused {doing}: {said}. Connect as a role that may, or have this one put into "
+            "one that goque migrate --roles makes, to look, submit, work or operate; goque doctor says what it may.",
             sqlstate=state,
         )
     code = f" [{state}]" if state else ""

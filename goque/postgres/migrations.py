@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from goque.errors import DatabaseError, MigrationNeeded
+from goque.errors import DatabaseError, MigrationNeeded, NotPermitted
 from goque.postgres import sources
 from goque.postgres.connections import Connection
 from goque.postgres.database import Database
@@ -46,8 +46,16 @@ def migrate(database: Database, *, folder: Path | None = None) -> list[Migration
 
 def grant(database: Database, script: str) -> None:
     """Run the SQL that makes roles and gives them their rights (``queries.roles``), all of it or nothing."""
-    with database.transaction("making roles") as transaction:
-        _script(transaction.connection, script)
+    try:
+        with database.transaction("making roles") as transaction:
+            _script(transaction.connection, script)
+    except NotPermitted as error:
+        said = str(error).partition(" Connect as ")[0]
+        raise NotPermitted(
+            f"{said} Making roles takes CREATEROLE and the schema's owner: goque migrate --roles --sql writes the SQL "
+            "for somebody who has both.",
+            sqlstate=error.sqlstate,
+        ) from None
 
 
 def pending(database: Database, *, folder: Path | None = None) -> list[Migration]:

@@ -13,7 +13,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from goque import InvalidInput, NotPermitted, Queue, Status
+from goque.app.doctor import diagnose
 from goque.cli.commands import run
+from goque.payload.keys import KeyRing
 from goque.postgres.database import Database
 from goque.queries import roles
 from tests.conftest import _new_database
@@ -84,6 +86,34 @@ def plan_all(dsn: str, role: str) -> None:
             connection.execute(f"prepare s{number} as {text}".encode())
             given = f"({', '.join(['null'] * len(names))})" if names else ""
             connection.execute(f"explain execute s{number}{given}".encode())  # asks for rights, and does nothing
+
+
+def test_a_diagnosis_tells_what_a_role_may_and_which_have_become_too_weak(owned: str, as_: As) -> None:
+    def told(dsn: str) -> list[tuple[str, str]]:
+        found = diagnose(Database(dsn, max_connections=1), KeyRing.empty(), prefix=PREFIX)
+        return [(one.what, one.remedy) for one in found if one.about == "rights" and "snapshots" not in one.what]
+
+    may = {role: told(as_(role)) for role in roles.ROLES}
+    for role, able in (("read", "look"), ("submit", "look and submit"), ("work", "look and run workers")):
+        [(what, remedy)] = may[role]
+        assert what == f"the role {PREFIX}_{role}_user may {able}, as it is in {PREFIX}_{role}"
+        assert f"to cancel, retry and pause: GRANT {PREFIX}_operate TO {PREFIX}_{role}_user" in remedy
+    assert "may look and cancel, retry and pause" in may["operate"][0][0]
+    with psycopg.connect(owned, autocommit=True) as connection:
+        assert told(owned) == []
+        connection.execute(f'revoke select (queue) on goque.lane from "{PREFIX}_work"'.encode())
+        [(what, remedy)] = told(owned)
+        connection.execute(f'grant select (queue) on goque.lane to "{PREFIX}_work"'.encode())
+    assert what.startswith(f"the roles {PREFIX}_work lack rights that this version needs, such as SELECT (queue) on ")
+    assert "goque migrate --roles" in remedy
+
+
+def test_who_may_not_make_roles_is_told_of_the_sql(
+    as_: As, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GOQUE_DSN", as_("read"))
+    assert run(["migrate", "--roles", "--prefix", f"{PREFIX}x"]) == 1
+    assert "goque migrate --roles --sql writes the SQL for somebody who has both" in capsys.readouterr().err
 
 
 def test_every_statement_is_of_some_role() -> None:
