@@ -182,7 +182,8 @@ class Batch:
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Task]:
         """The tasks as they end, results at hand."""
-        for row in as_they_come(self._core, self._spans, self._lanes, timeout=timeout, tick=self._tick()):
+        rows = as_they_come(self._core, self._spans, self._lanes, timeout=timeout, tick=self._tick(), values=True)
+        for row in rows:
             task = Task(self._core, row.id)
             task._ended = ended(self._core, row, self._python)
             yield task

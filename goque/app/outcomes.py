@@ -60,13 +60,19 @@ def as_they_come(
     timeout: float | None = None,
     tick: Callable[[], None] = lambda: None,
     stop: threading.Event | None = None,
+    values: bool = False,
 ) -> Iterator[OutcomeRow]:
-    """The outcomes of these tasks as they come. An interrupt ends the waiting, never the work, and says so."""
+    """The outcomes of these tasks as they come, ``values`` if their results are wanted.
+
+    An interrupt ends the waiting, never the work, and says so.
+    """
     refuse_waiting_inside()
     total = size_of(spans)
     seen = 0
     try:
-        for row in core.waiting.outcomes(spans, lanes, timeout=timeout, tick=tick, late=partial(late, core), stop=stop):
+        for row in core.waiting.outcomes(
+            spans, lanes, timeout=timeout, tick=tick, late=partial(late, core), stop=stop, values=values
+        ):
             seen += 1
             yield row
     except KeyboardInterrupt:
@@ -103,7 +109,7 @@ def in_order(
     waiting = ids_of(spans)
     early: dict[int, OutcomeRow] = {}
     expected = next(waiting, None)
-    for row in as_they_come(core, spans, lanes, timeout=timeout, tick=tick):
+    for row in as_they_come(core, spans, lanes, timeout=timeout, tick=tick, values=True):
         early[row.id] = row
         while expected is not None and expected in early:
             value, error = ended(core, early.pop(expected), python)[1:]

@@ -103,7 +103,7 @@ def _forward(
         def lanes() -> tuple[int, ...]:
             return source._lanes() if isinstance(source, Batch) else facts()[:1]
 
-        for found in as_they_come(core, spans, lanes, timeout=timeout, stop=stop):
+        for found in as_they_come(core, spans, lanes, timeout=timeout, stop=stop, values=True):
             task = source if isinstance(source, Task) else Task(core, found.id)
             task._ended = ended(core, found, source._python if isinstance(source, Batch) else facts()[1])
             came.put(task)

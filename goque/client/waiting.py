@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 from goque.client.collector import ROWS, Collector
@@ -26,6 +27,8 @@ WATCH_S = 60.0
 """Seconds for which a waiter asks to be notified; it asks again halfway."""
 LOOK_S = 1.0
 """A waiter looks at least this often."""
+TOGETHER = 4 * 1024 * 1024
+"""Bytes of large results that are read at once."""
 LONGEST_PAUSE_S = 3.0
 """A database that is away is tried again at least this often."""
 
@@ -65,8 +68,9 @@ class Waiting:
         tick: Callable[[], None] = lambda: None,
         late: Callable[[int], str] = lambda _: "",
         stop: threading.Event | None = None,
+        values: bool = False,
     ) -> Iterator[OutcomeRow]:
-        """The outcomes of these tasks, as they come.
+        """The outcomes of these tasks, as they come; with ``values`` large results too, but for the largest.
 
         ``lanes`` are those that the tasks are in; ``tick`` is called at every turn, about once a second or more often.
         ``late(id)`` says of the first task that has not ended in time what it waits for.
@@ -102,7 +106,7 @@ class Waiting:
                 raise TimeoutError(
                     f"{_not_ended(collector.outstanding, timeout)}, as far as is known: {error}"
                 ) from error
-            yield from rows
+            yield from self._with_large(rows) if values else rows
             # What had ended by then is given whole: a look that was full may have left some.
             if end is not None and time.monotonic() >= end and collector.outstanding and len(rows) < ROWS:
                 why = late(collector.left[0][0])
@@ -118,6 +122,16 @@ class Waiting:
                 # Looking may take a tenth of the time at most, however large the batch.
                 self._wait(known, before, min(max(pause, 10 * cost), left))
                 pause = min(pause * 2, longest)
+
+    def _with_large(self, rows: list[OutcomeRow]) -> Iterator[OutcomeRow]:
+        """The rows with large results read several at a time; what is too large for that stays unread."""
+        for group in _groups(rows):
+            wanted = [row.source for row in group if row.result is None and row.size is not None]
+            found: dict[int, bytes | None] = {}
+            if len(wanted) > 1:
+                found.update(self.through_outages(partial(self._database.all, outcomes.results(wanted))))
+            for row in group:
+                yield row._replace(result=found[row.source]) if row.source in found else row
 
     def through_outages(
         self, action: Callable[[], _T], *, until: float | None = None, stop: threading.Event | None = None
@@ -215,6 +229,20 @@ class Waiting:
         with self._news:
             self._heard_all += 1
             self._news.notify_all()
+
+
+def _groups(rows: list[OutcomeRow]) -> Iterator[list[OutcomeRow]]:
+    """Rows of which the results are ``TOGETHER`` bytes at most, or one by itself."""
+    group: list[OutcomeRow] = []
+    size = 0
+    for row in rows:
+        size += row.size or 0
+        if group and size > TOGETHER:
+            yield group
+            group, size = [], row.size or 0
+        group.append(row)
+    if group:
+        yield group
 
 
 def _not_ended(number: int, timeout: float | None) -> str:

@@ -68,14 +68,18 @@ _SOURCE = TASK.as_("source")
 
 
 def _outcome_columns(task: Any) -> Any:
-    size = function("octet_length", INTEGER, _SOURCE.result, nullable=True)
+    def of_source(name: str) -> Any:
+        return case((task.same_as.is_null(), getattr(task, name)), else_=getattr(_SOURCE, name))
+
+    result = of_source("result")
+    size = function("octet_length", INTEGER, result, nullable=True)
     return select(
         task.id,
         task.status,
-        _SOURCE.id.as_("source"),
-        _SOURCE.run.as_("source_run"),
+        coalesce(task.same_as, task.id).as_("source"),
+        of_source("run").as_("source_run"),
         size.as_("size"),
-        case((size <= lit(INLINE), _SOURCE.result), else_=null(BYTEA)).as_("result"),
+        case((size <= lit(INLINE), result), else_=null(BYTEA)).as_("result"),
         coalesce(task.reason, _SOURCE.reason).as_("reason"),
         optional(RUN.error_type),
         optional(RUN.error),
@@ -89,10 +93,15 @@ def _outcome_columns(task: Any) -> Any:
 
 
 def _joined(query: Any, task: Any) -> Any:
+    """With whose outcome a task shares, and how a failed one went. Most look for neither: a null key finds nothing."""
+    failed = task.status != lit(Status.DONE)
+    source = case((failed, coalesce(task.same_as, task.id)), else_=null(BIGINT))
+    worker = case((failed, coalesce(RUN.worker_id, _SOURCE.worker_id, task.worker_id)), else_=null(BIGINT))
     return (
-        query.join(_SOURCE, _SOURCE.id == coalesce(task.same_as, task.id))
-        .left_join(RUN, (RUN.task_id == _SOURCE.id) & (RUN.run == _SOURCE.run) & (_SOURCE.status != lit(Status.DONE)))
-        .left_join(WORKER, WORKER.id == coalesce(RUN.worker_id, _SOURCE.worker_id))
+        query.left_join(_SOURCE, _SOURCE.id == task.same_as)
+        .left_join(RUN, (RUN.task_id == source) & (RUN.run == coalesce(_SOURCE.run, task.run)))
+        .left_join(WORKER, WORKER.id == worker)
+        .where(task.same_as.is_null() | _SOURCE.id.is_not_null())
     )
 
 
@@ -100,7 +109,7 @@ def _joined(query: Any, task: Any) -> Any:
 def _outcomes_within() -> Query[Any]:
     span = unnest("span", first=Bind("firsts", array(BIGINT)), last=Bind("lasts", array(BIGINT)))
     ended = (
-        select(TASK.id, TASK.status, TASK.same_as, TASK.reason)
+        select(TASK.id, TASK.status, TASK.same_as, TASK.reason, TASK.run, TASK.worker_id, TASK.result)
         .from_(TASK)
         .where(TASK.id >= span.first, TASK.id <= span.last, TASK.status.in_(FINAL))
         .order_by(TASK.id)

@@ -222,3 +222,23 @@ def test_a_repr_says_what_it_is_and_how_it_stands(mixed: Batch) -> None:
     assert "4 attempts_left" in repr(mixed)
     assert "2 of 10" in repr(mixed[:2])
     assert repr(mixed[1]) == f"<Task {mixed[1].id} done>"
+
+
+@pytest.mark.parametrize("read", ["results", "as_completed"])
+def test_large_results_are_read_together_and_the_largest_by_itself(
+    q: Queue, read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [100_000] * 6 + [5 * 1024 * 1024] + [100_000] * 2
+    batch = q.map(bytes, sizes).wait(timeout=30)
+    asked = []
+    plain = q._core.database.all
+
+    def all(statement: Any) -> Any:
+        if statement.name == "outcomes.results":
+            asked.append(len(statement.values["ids"]))
+        return plain(statement)
+
+    monkeypatch.setattr(q._core.database, "all", all)
+    values = batch.results() if read == "results" else [task.result() for task in batch.as_completed()]
+    assert [len(value) for value in values] == sizes
+    assert asked == [6, 1, 2]
