@@ -70,14 +70,14 @@ class Rig:
 
     # Making
 
-    def lane(self, name: str = "lane", *, batch: int | None = BATCH, queue: str = "default") -> int:
+    def lane(self, name: str = "lane", *, batch: int | None = BATCH, queue: str = "default", priority: int = 0) -> int:
         return self.database.one(
             programs.lane(
                 programs.NewLane(
                     digest=name,
                     batch_id=batch,
                     queue=queue,
-                    priority=0,
+                    priority=priority,
                     type="f",
                     function_id=1,
                     python=None,

@@ -169,10 +169,12 @@ class Claimer(Attendant):
     # What
 
     def turn(self) -> None:
-        """Claim what there is room for, and look for more when that is due."""
+        """Look for more when that is due, and claim what there is room for."""
         try:
             if self._checks and time.monotonic() >= self._checks[0]:
                 self.clear_doubt()
+            # First: a slot that was taken for long is free now, and more urgent work may have come meanwhile.
+            self._look()
             asks = self._asks() if self._may_claim() else []
             if asks:
                 self._number += 1
@@ -182,7 +184,6 @@ class Claimer(Attendant):
             self._hand_back(self._giving_way if self.claiming else None)
             if self.claiming:
                 self._fetch_large()
-                self._look()
         except DatabaseUnavailable:
             now = time.monotonic()
             self._checks = [now, now + SECOND_CHECK_S]

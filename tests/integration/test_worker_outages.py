@@ -18,7 +18,7 @@ from goque.queries import claim, workers
 from goque.queries.moments import Word, channel
 from goque.sql import Statement
 from goque.worker import desk as desks
-from goque.worker.claimer import SECOND_CHECK_S, Claimer
+from goque.worker.claimer import LOOK_AGAIN_S, SECOND_CHECK_S, Claimer
 from goque.worker.completer import Completer
 from goque.worker.desk import Desk, Ended, Held, Me
 from goque.worker.heartbeat import LEASE_S, Heartbeat
@@ -199,6 +199,25 @@ class TestClaimer:
         assert found() == []
         post.claimer._whole.cost = 0.0
         assert found() == [lane]
+
+    @pytest.mark.parametrize("heard", [True, False])
+    def test_a_slot_that_becomes_free_takes_the_most_urgent_of_what_there_is_by_then(
+        self, rig: Rig, post: Post, heard: bool
+    ) -> None:
+        post.claimer._me.eligibility = Eligibility(python="3.11")
+        rig.tasks(early := rig.lane("early"), 9)
+        running = post.claim()
+        assert [held.lane for held in running] == [early] * 4
+        post.roster.takes_longer(early, 60.0)
+        rig.tasks(urgent := rig.lane("urgent", priority=5), 1, first=20)
+        if heard:
+            post.claimer.look_again()
+        else:
+            post.claimer._whole.at -= LOOK_AGAIN_S
+        post.claimer._whole.cost = post.claimer._newest.cost = 0.0
+        post.done(running[0])
+        post.claimer.turn()
+        assert [held.lane for held in post.desk.withdraw()] == [urgent]
 
     def test_what_is_handed_back_is_told_to_whoever_is_free(self, rig: Rig, lane: int, post: Post, dsn: str) -> None:
         rig.tasks(lane, 3)
