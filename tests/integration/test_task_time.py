@@ -114,6 +114,15 @@ def test_a_timed_out_task_is_tried_again(q: Queue, tmp_path: Path) -> None:
     assert task.attempts == 2
 
 
+def test_a_deadline_of_the_code_s_own_is_an_error_like_any_other(q: Queue) -> None:
+    def impatient() -> None:
+        raise TimeoutError("the service did not answer")
+
+    task = q.options(max_attempts=2, retry=[0], timeout="1m").submit(impatient)
+    assert str(task.exception(timeout=20)) == "the service did not answer"
+    assert q.history(task=task.id)["outcome"].tolist() == ["error", "error"]
+
+
 def test_a_timed_out_task_is_given_up_where_timeouts_are_not_to_be_retried(q: Queue) -> None:
     def sleep() -> None:
         import time

@@ -155,12 +155,12 @@ def test_a_first_signal_lets_running_tasks_finish_and_hands_the_others_back(
     assert {task.attempts for task in batch.where(status="new").tasks()} == {0}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code", "pool"), [(signal.SIGINT, 130, "process"), (signal.SIGTERM, 143, "thread")])
 def test_a_second_signal_stops_at_once_and_hands_back_what_ran(
-    queue: Queue, serve: Callable[..., Served], tmp_path: Path, number: int, code: int
+    queue: Queue, serve: Callable[..., Served], tmp_path: Path, number: int, code: int, pool: str
 ) -> None:
     batch = gated(queue, tmp_path, 2)
-    worker = serve("--grace", "10m")
+    worker = serve("--grace", "10m", "--pool", pool)
     until(lambda: began(tmp_path) == 2, "two tasks run")
     worker.send(signal.SIGTERM)
     worker.heard("stopping; a second signal stops at once")
@@ -171,11 +171,12 @@ def test_a_second_signal_stops_at_once_and_hands_back_what_ran(
     assert [task.attempts for task in batch.tasks()] == [0, 0]
 
 
+@pytest.mark.parametrize("pool", ["process", "thread"])
 def test_what_does_not_end_within_the_grace_is_handed_back_uncharged(
-    queue: Queue, serve: Callable[..., Served], tmp_path: Path
+    queue: Queue, serve: Callable[..., Served], tmp_path: Path, pool: str
 ) -> None:
     batch = gated(queue, tmp_path, 2)
-    worker = serve("--grace", "3.5s")
+    worker = serve("--grace", "3.5s", "--pool", pool)
     until(lambda: began(tmp_path) == 2, "two tasks run")
     worker.send(signal.SIGINT)
     code, said = worker.ended()
