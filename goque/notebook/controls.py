@@ -19,7 +19,7 @@ def text_area() -> Any:
         from ipywidgets import HTML, Layout
     except ImportError:
         return None
-    return HTML(layout=Layout(width="auto", margin="0"))
+    return HTML(layout=Layout(width="auto", margin="0", overflow="auto"))
 
 
 def made(verbs: Sequence[str], press: Callable[[str], None]) -> Controls | None:

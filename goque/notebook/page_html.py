@@ -15,14 +15,20 @@ from goque.notebook.page import Page, Row, Series, busy
 from goque.notebook.text import pace
 from goque.notebook.view import SYMBOLS
 
+# A page is as wide as there is room, never as its widest table: what sticks out is scrolled to.
 _STYLE = """<style>
-.goque-page table {border-collapse: collapse; margin: 0 1.5em 1em 0; display: inline-table; vertical-align: top}
+.goque-page {width: 0; min-width: 100%; padding-bottom: 1em; line-height: 1.5}
+.goque-page p {margin: .3em 0}
+.goque-page .tables {display: flex; flex-wrap: wrap; align-items: flex-start; gap: 1em 2em}
+.goque-page .tables > * {margin: 0}
+.goque-page table {border-collapse: collapse; margin: 0; font-size: inherit}
 .goque-page caption {text-align: left; font-weight: bold; padding: .2em 0}
 .goque-page th, .goque-page td {padding: .1em .7em .1em 0; text-align: left; white-space: nowrap; background: none}
 .goque-page .number {text-align: right; font-variant-numeric: tabular-nums}
 .goque-page tr {border-bottom: 1px solid var(--jp-border-color2, #8884); background: none}
-.goque-page figure {display: inline-block; margin: 0 2em .8em 0}
-.goque-page progress {width: 8em; vertical-align: middle}
+.goque-page figure {display: inline-block; max-width: 100%; margin: 0 2em .8em 0}
+.goque-page svg {max-width: 100%; color: var(--jp-brand-color1, #1976d2)}
+.goque-page progress {width: 8em; vertical-align: middle; accent-color: var(--jp-brand-color1, #1976d2)}
 </style>"""
 _WIDTH, _HEIGHT = 320, 70
 
@@ -46,7 +52,7 @@ def page_html(page: Page) -> str:
         f'{_STYLE}<section class="goque-page">',
         f"<p><strong>{escape(page.title)}</strong> · {' · '.join(facts)}</p>{note}",
         *(chart(one) for one in page.series),
-        "<div>",
+        '<div class="tables">',
         table("queues", page.queues, QUEUES, "no work has been submitted yet"),
         table("running longest", page.running, RUNNING, "no task has been running for more than a moment"),
         table("workers alive", page.workers, WORKERS, "no worker is alive; start one with: goque worker"),
@@ -85,8 +91,8 @@ def chart(series: Series) -> str:
     return (
         f"<figure><figcaption>{escape(text)}</figcaption>"
         f'<svg viewBox="0 -2 {_WIDTH} {_HEIGHT + 4}" width="{_WIDTH}" height="{_HEIGHT + 4}">'
-        f'<polygon points="0,{_HEIGHT} {line} {_WIDTH},{_HEIGHT}" fill="#0072B2" fill-opacity="0.2"/>'
-        f'<polyline points="{line}" fill="none" stroke="#0072B2" stroke-width="1.5"/>'
+        f'<polygon points="0,{_HEIGHT} {line} {_WIDTH},{_HEIGHT}" fill="currentColor" fill-opacity="0.2"/>'
+        f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-width="1.5"/>'
         f'<line x1="0" x2="{_WIDTH}" y1="{_HEIGHT}" y2="{_HEIGHT}" stroke="currentColor" stroke-opacity="0.4"/>'
         "</svg></figure>"
     )
@@ -142,7 +148,7 @@ QUEUES = (
 )
 RUNNING = (
     Cells("task", _text("task_id"), number=True),
-    Cells("function", _text("type")),
+    Cells("function", lambda row: escape(row["type"].removeprefix("__main__."))),
     Cells("batch", _text("batch")),
     Cells("queue", _text("queue")),
     Cells("for", _length("run_s"), number=True),
@@ -163,7 +169,7 @@ WORKERS = (
 BATCHES = (
     Cells("batch", _text("id"), number=True),
     Cells("name", _text("name")),
-    Cells("function", _text("type")),
+    Cells("function", lambda row: escape(row["type"].removeprefix("__main__."))),
     Cells("of", _text("owner")),
     Cells("tasks", _count("total"), number=True),
     Cells("ended", _advance),

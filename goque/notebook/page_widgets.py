@@ -28,7 +28,8 @@ class PageWidgets:
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
         self._listed: Any = None
-        self.page = widgets.HTML(page_html(dashboard.page))
+        # What scrolls is what stays while the page within is renewed, so that it stays where it was.
+        self.page = widgets.HTML(page_html(dashboard.page), layout=widgets.Layout(overflow="auto"))
         self.queue = widgets.Dropdown(options=["all queues"], layout=widgets.Layout(width="14em"))
         self.pause = _button("Pause", "Start nothing more of this queue", self._pause)
         self.resume = _button("Resume", "Take back the pause", self._resume)
@@ -55,7 +56,7 @@ class PageWidgets:
         self.box = widgets.VBox(
             [
                 widgets.HTML("<style>.goque-rows select {font-family: monospace}</style>"),
-                widgets.HBox([self.queue, self.pause, self.resume]),
+                widgets.HBox([self.queue, self.pause, self.resume], layout=_WRAP),
                 self.page,
                 widgets.HBox([self.status, *self.texts.values(), self.search, self.older], layout=_WRAP),
                 self.rows,
@@ -125,7 +126,7 @@ def line(row: Row) -> str:
     parts = [
         f"{SYMBOLS[Status(row['status'])]} {row['status']:<13}",
         f"{row['task_id']}" + (f"#{row['run']}" if row["run"] else ""),
-        str(row["type"]),
+        str(row["type"]).removeprefix("__main__."),
         *([f"[{row['batch']}]"] if row["batch"] else []),
         *([in_words(row["run_s"])] if row["run_s"] is not None else []),
         *([f"{row['error_type']}: {row['error']}"] if row["error_type"] else []),

@@ -219,6 +219,7 @@ board
 
 
 def test_every_control_of_the_dashboard_does_what_it_says(lab: Lab, picture: Callable[[Notebook, str], None]) -> None:
+    lab.set_theme("JupyterLab Light")
     notebook = lab.open("dashboard", BOARD, "board.selected[['task_id', 'status']]", width=1200, height=1000)
     notebook.run(0)
     shown = notebook.panel()
@@ -294,7 +295,16 @@ def test_every_control_of_the_dashboard_does_what_it_says(lab: Lab, picture: Cal
     queue.select_option("all queues")
     notebook.button("Pause").click()
     expect(shown).to_contain_text("paused all queues")
+    # What is wider than the window can be scrolled to, and stays there while the page is renewed.
+    around = shown.locator(".widget-html", has=notebook.page.locator("table"))
+    assert around.locator("section").evaluate("it => it.clientWidth") <= around.evaluate("it => it.clientWidth")
     picture(notebook, "dashboard-dark-narrow")
+    around.evaluate("it => { it.scrollLeft = 10000; }")
+    moment = around.get_by_text("as of").first.inner_text()
+    expect(around.get_by_text(moment)).to_have_count(0)
+    edge = around.evaluate("it => it.getBoundingClientRect().right")
+    ends = around.locator("table").evaluate_all("all => all.map(it => it.getBoundingClientRect().right)")
+    assert edge - 40 < max(ends) <= edge
     notebook.button("Resume").click()
     expect(shown).to_contain_text("resumed all queues")
     lab.set_theme("JupyterLab Light")
