@@ -50,6 +50,16 @@ def in_notebook() -> bool:
     return getattr(_shell(), "kernel", None) is not None
 
 
+def attended() -> bool:
+    """Whether somebody may press a button of what the running cell shows.
+
+    Nobody can where a program runs a notebook, as nbclient, nbconvert and papermill do. They say so: they take no
+    questions for the user. Widgets would stay in the notebook, and in pages made of it, without anybody behind them.
+    """
+    request: dict[str, Any] = getattr(getattr(_shell(), "kernel", None), "get_parent", dict)()
+    return bool(request.get("content", {}).get("allow_stdin", True))
+
+
 def _shell() -> Any:
     interactive = sys.modules.get("IPython")
     return None if interactive is None else interactive.get_ipython()

@@ -1,4 +1,7 @@
-"""The buttons of a panel, as widgets. Not for: what they do (``app``). Without ipywidgets there are none."""
+"""The buttons of a panel, as widgets. Not for: what they do (``app``).
+
+There are none without ipywidgets, and where nobody could press them.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,33 @@ from html import escape
 from typing import Any
 
 from goque.model.wording import number_of
+from goque.notebook.cells import attended
 from goque.notebook.view import View
 
 DOING = {"pause": "pausing …", "resume": "resuming …", "cancel": "canceling …", "retry": "retrying …"}
 
 
 def text_area() -> Any:
-    """A widget that shows HTML; None without ipywidgets."""
-    try:
-        from ipywidgets import HTML, Layout
-    except ImportError:
-        return None
-    return HTML(layout=Layout(width="auto", margin="0", overflow="auto"))
+    """A widget that shows HTML; None where there are no widgets."""
+    widgets = usable()
+    return widgets and widgets.HTML(layout=widgets.Layout(width="auto", margin="0", overflow="auto"))
 
 
 def made(verbs: Sequence[str], press: Callable[[str], None]) -> Controls | None:
-    """Buttons for these verbs; None without ipywidgets, or for none."""
+    """Buttons for these verbs; None where there are no widgets, or for none."""
+    widgets = usable()
+    return Controls(widgets, verbs, press) if widgets and verbs else None
+
+
+def usable() -> Any:
+    """ipywidgets; None where it is not installed, and where nobody could use it."""
+    if not attended():
+        return None
     try:
         import ipywidgets
     except ImportError:
         return None
-    return Controls(ipywidgets, verbs, press) if verbs else None
+    return ipywidgets
 
 
 class Controls:

@@ -6,7 +6,6 @@ runs by filters in the database.
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from goque.errors import GoqueError
 from goque.history.records import records
+from goque.notebook.controls import usable
 from goque.notebook.page import Looks, Page
 from goque.notebook.page_html import page_html
 from goque.service import Service
@@ -77,7 +77,7 @@ class Dashboard:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         found = self._repr_html_()
         bundle = {"text/plain": repr(self), "text/html": found}
-        if importlib.util.find_spec("ipywidgets") is None:
+        if usable() is None:
             return bundle
         from goque.notebook.page_widgets import PageWidgets
 

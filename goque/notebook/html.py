@@ -7,6 +7,7 @@ the front end's theme.
 
 from __future__ import annotations
 
+from datetime import datetime
 from html import escape
 
 from goque.model.durations import in_words
@@ -34,8 +35,11 @@ def panel(view: View) -> str:
     return status(view) + failures(view)
 
 
-def status(view: View) -> str:
-    """Title, progress bar, pace, the counts by status as a table, what runs, and what there is to say."""
+def status(view: View, at: datetime | None = None) -> str:
+    """Title, progress bar, pace, the counts by status as a table, what runs, and what there is to say.
+
+    ``at`` is said of what has not ended: where this is kept, it may be read much later.
+    """
     label = escape(" · ".join(_facts(view)))
     bar = (
         f'<progress max="{max(view.total, 1)}" value="{view.ended if view.total else 1}" title="{label}" '
@@ -44,9 +48,10 @@ def status(view: View) -> str:
     )
     style = _QUIET if view.complete else "font-weight: bold"
     note = f'<p style="margin: 0.4em 0; {style}">{escape(view.note)}</p>' if view.note else ""
+    moment = "" if at is None or view.complete else _quiet(f"as it was at {at:%Y-%m-%d %H:%M %Z}")
     return (
         f'<section class="goque-batch" style="{_FRAME}">{_heading(view)}{bar}<br>{label}'
-        f"{_counts(view)}{_workers(view)}{_running(view)}{note}</section>"
+        f"{_counts(view)}{_workers(view)}{_running(view)}{note}{moment}</section>"
     )
 
 
@@ -92,7 +97,11 @@ def _workers(view: View) -> str:
         return ""
     workers = "1 worker" if view.workers == 1 else f"{view.workers:,} workers"
     slots = "1 slot" if view.slots == 1 else f"{view.slots:,} slots"
-    return f'<p style="margin: 0; {_QUIET}">{workers} alive, {slots}</p>'
+    return _quiet(f"{workers} alive, {slots}")
+
+
+def _quiet(text: str) -> str:
+    return f'<p style="margin: 0; {_QUIET}">{text}</p>'
 
 
 def _running(view: View) -> str:

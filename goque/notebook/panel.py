@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from goque.errors import GoqueError
@@ -87,11 +88,11 @@ class Output:
 class Area(Output):
     """An output of text."""
 
-    def say(self, markup: str, plain: str, *, live: bool, now: float, keep: float = 0.0) -> None:
+    def put(self, markup: str) -> None:
+        """Have the widget show this, if there is one."""
         if self._widget is not None and self._widget.value != markup:
             self._widget.value = markup
             self._widget.layout.display = None if markup else "none"
-        super().say(markup, plain, live=live, now=now, keep=keep)
 
 
 class Panel:
@@ -187,9 +188,11 @@ class Panel:
             self.ended.clear()
 
     def _say(self, view: View, now: float) -> None:
-        live = not view.complete
-        self._status.say(html.status(view), text.sentence(view), live=live, now=now, keep=KEEP_S)
-        self._failures.say(html.failures(view), text.failures(view), live=live, now=now)
+        live, failures = not view.complete, html.failures(view)
+        self._status.put(html.status(view))
+        self._status.say(html.status(view, datetime.now(UTC)), text.sentence(view), live=live, now=now, keep=KEEP_S)
+        self._failures.put(failures)
+        self._failures.say(failures, text.failures(view), live=live, now=now)
         if self._controls is not None and self._buttons is not None:
             self._buttons.say("", "", live=self._controls.follow(view, self._busy, self._said), now=now)
 

@@ -52,8 +52,9 @@ def test_the_last_state_of_a_batch_stays_in_the_notebook(server_home: Path, monk
     finally:
         embedded.stop(server_home)
     waited, shown = outputs(notebook.cells[0]), outputs(notebook.cells[1])
-    # The cell returns the batch, which is not shown a second time. What has ended is plain HTML; a button is left.
-    for state, failures, button in (waited, shown):
+    # The cell returns the batch, which is not shown a second time. There is no widget: nobody could have used it.
+    assert "widgets" not in notebook.metadata
+    for state, failures in (waited, shown):
         assert not any("widget" in kind for kind in (*state, *failures))
         assert '<progress max="40" value="40"' in state["text/html"]
         assert "40 of 40 ended (36 done, 4 attempts_left), after" in state["text/plain"]
@@ -62,7 +63,6 @@ def test_the_last_state_of_a_batch_stays_in_the_notebook(server_home: Path, monk
         assert "Cell In[1], line 5, in halve" in failures["text/html"]
         assert "raise ValueError(f&quot;unlucky {x}&quot;)" in failures["text/html"]
         assert failures["text/plain"] == "✗ 4 x ValueError: unlucky # (Cell In[1], line 5, in halve; batch[0])"
-        assert button["text/html"] == ""
     (part,) = outputs(notebook.cells[2])
     assert "2 of 40 x" in part["text/html"]
     assert '<progress max="2" value="2"' in part["text/html"]
@@ -85,18 +85,21 @@ def test_a_notebook_that_papermill_ran_shows_the_end_as_a_web_page(
     monkeypatch.setenv("GOQUE_HOME", str(server_home))
     monkeypatch.delenv("GOQUE_DSN", raising=False)
     given, ran = tmp_path / "given.ipynb", tmp_path / "ran.ipynb"
-    sources = (SETUP.replace("batch.progress()", "batch"), "batch.wait(60).counts()['done']")
+    sources = (SETUP.replace("batch.progress()", "batch"), "batch.wait(60).counts()['done']", "q.dashboard()")
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), given)
     try:
         papermill.execute_notebook(str(given), str(ran), kernel_name="python3", progress_bar=False)
     finally:
         embedded.stop(server_home)
     page, _ = HTMLExporter().from_filename(str(ran))
-    # The state of widgets is in the page as well, with its quotes escaped; this is what is to be seen.
     assert re.search(r'<progress max="40" [^>]*title="100% · 40 of 40 ended[^>]* value="40">', page)
     assert "4 × <strong>ValueError: unlucky #</strong>" in page
     assert "Cell In[1], line 5, in halve" in page
     assert "running longest" not in page
+    # A button that nobody answers is none; the dashboard is its tables.
+    assert "Retry" not in page
+    assert "Pause" not in page
+    assert re.search("<caption>newest batches</caption>.*halve", page)
 
 
 def outputs(cell: nbformat.NotebookNode) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,7 @@ def test_every_button_does_what_it_says(lab: Lab, gates: Gates, picture: Callabl
     outputs = notebook.saved().cells[0].outputs
     assert not any("widget" in kind for output in outputs for kind in output.data)
     assert "40 of 40 ended" in outputs[0].data["text/html"]
+    assert "as it was at" not in outputs[0].data["text/html"]
     assert "22 canceled" in outputs[0].data["text/plain"]
 
 
@@ -164,8 +166,11 @@ def test_the_panel_lives_while_cells_run_and_after_the_page_was_loaded_again(
     gates.open("blocking")
     expect(notebook.button("Resume")).to_be_visible()
 
-    # What is not saved is gone with the page.
-    assert "of 40 ended" in notebook.saved().cells[0].outputs[0].data["text/html"]
+    # What is not saved is gone with the page. What is kept of unfinished work says when it was true.
+    kept = notebook.saved().cells[0].outputs[0].data["text/html"]
+    assert "of 40 ended" in kept
+    assert f"as it was at {datetime.now(UTC):%Y-%m-%d }" in kept
+    expect(panel).not_to_contain_text("as it was at")
     lab.set_theme("JupyterLab Dark")
     notebook.page.reload()
     notebook.ready()

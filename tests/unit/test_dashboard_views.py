@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -11,6 +13,7 @@ import pytest
 
 from goque.errors import DatabaseUnavailable
 from goque.history.records import records
+from goque.notebook.controls import made, text_area, usable
 from goque.notebook.dashboard import Dashboard
 from goque.notebook.page import Looks, Page
 from goque.notebook.page_html import page_html
@@ -207,7 +210,22 @@ def test_an_outage_is_a_note_and_goes_away(source: Source, dashboard: Dashboard,
 
 
 def test_without_widgets_there_is_html(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
     bundle = dashboard._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html"}
     assert "<table>" in bundle["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("content", "there"), [({"allow_stdin": False}, False), ({"allow_stdin": True}, True), ({}, True)]
+)
+def test_there_are_widgets_where_somebody_can_use_them(
+    monkeypatch: pytest.MonkeyPatch, content: dict[str, bool], there: bool
+) -> None:
+    kernel = SimpleNamespace(get_parent=lambda: {"content": content})
+    monkeypatch.setattr("goque.notebook.cells._shell", lambda: SimpleNamespace(kernel=kernel))
+    assert (usable() is not None) is there
+    assert (text_area() is not None) is there
+    assert (made(("cancel",), str) is not None) is there
+    monkeypatch.setattr("goque.notebook.cells._shell", lambda: SimpleNamespace(kernel=object()))
+    assert usable() is not None, "other kernels say nothing of it"
