@@ -12,21 +12,16 @@ from typing import Any
 
 from goque.model.wording import number_of
 from goque.notebook.cells import attended
+from goque.notebook.kept import Kept
 from goque.notebook.view import View
 
 DOING = {"pause": "pausing …", "resume": "resuming …", "cancel": "canceling …", "retry": "retrying …"}
 
 
-def text_area() -> Any:
-    """A widget that shows HTML; None where there are no widgets."""
-    widgets = usable()
-    return widgets and widgets.HTML(layout=widgets.Layout(width="auto", margin="0", overflow="auto"))
-
-
 def made(verbs: Sequence[str], press: Callable[[str], None]) -> Controls | None:
-    """Buttons for these verbs; None where there are no widgets, or for none."""
+    """A live panel with buttons for these verbs; None where there are no widgets."""
     widgets = usable()
-    return Controls(widgets, verbs, press) if widgets and verbs else None
+    return None if widgets is None else Controls(widgets, verbs, press)
 
 
 def usable() -> Any:
@@ -41,11 +36,15 @@ def usable() -> Any:
 
 
 class Controls:
-    """A row of buttons: pause or resume, cancel with a question, retry what failed; and a word on what came of it."""
+    """What a batch says, and a row of buttons: pause or resume, cancel with a question, retry what failed.
+
+    Beside them stands a word on what came of it. ``kept`` is the name under which it goes with the HTML that is saved.
+    """
 
     def __init__(self, widgets: Any, verbs: Sequence[str], press: Callable[[str], None]) -> None:
         self._widgets = widgets
         self._verbs = frozenset(verbs)
+        self.kept = Kept()
         self._lock = threading.RLock()
         self._asking = False
         self._last = (View("", 0, {}), "", "")
@@ -61,10 +60,23 @@ class Controls:
         self._said = widgets.HTML()
         self._buttons = (self._pause, self._resume, self._retry, self._cancel, self._really, self._keep)
         row = widgets.Layout(flex_flow="row wrap", align_items="center", margin="0.2em 0 0")
-        self.box = widgets.HBox([*self._buttons, self._said], layout=row)
+        self._texts = (self._text(), self._text())
+        self.box = widgets.VBox(
+            [
+                widgets.HTML(self.kept.hiding, layout=widgets.Layout(display="none")),
+                *self._texts,
+                widgets.HBox([*self._buttons, self._said], layout=row),
+            ]
+        )
+
+    def say(self, *texts: str) -> None:
+        """Have the text areas show this."""
+        for area, markup in zip(self._texts, texts, strict=True):
+            _set(area, value=markup)
+            _set(area.layout, display=None if markup else "none")
 
     def follow(self, view: View, busy: str, said: str) -> bool:
-        """Offer what can be done now; whether there is anything to show."""
+        """Offer what can be done now; whether there is anything to do or to follow."""
         with self._lock:
             self._last = (view, busy, said)
             self._asking = self._asking and not view.complete
@@ -75,7 +87,7 @@ class Controls:
             _set(self._retry, description=f"Retry {view.failing:,} failed")
             _set(self._really, description=f"Cancel {number_of(view.total - view.ended, 'task')}")
             _set(self._said, value=escape(DOING.get(busy, "") or said))
-            return any(there.values())
+            return not view.complete or any(there.values())
 
     def _there(self, view: View) -> dict[Any, bool]:
         """Which buttons are there."""
@@ -83,8 +95,8 @@ class Controls:
         usual = {
             self._pause: pausable and not view.paused,
             self._resume: pausable and view.paused,
-            self._retry: view.failing > 0,
-            self._cancel: not view.complete,
+            self._retry: "retry" in self._verbs and view.failing > 0,
+            self._cancel: "cancel" in self._verbs and not view.complete,
         }
         asking = self._asking
         return {button: shown and not asking for button, shown in usual.items()} | {
@@ -101,6 +113,11 @@ class Controls:
     def _confirmed(self, press: Callable[[str], None]) -> None:
         self._asking = False
         press("cancel")
+
+    def _text(self) -> Any:
+        area = self._widgets.HTML(layout=self._widgets.Layout(width="auto", margin="0", overflow="auto"))
+        area.add_class(self.kept.live)
+        return area
 
     def _button(self, word: str, hint: str, act: Callable[[], None]) -> Any:
         button = self._widgets.Button(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from goque.errors import GoqueError
 from goque.history.records import records
+from goque.notebook.cells import in_notebook
 from goque.notebook.controls import usable
 from goque.notebook.page import Looks, Page
 from goque.notebook.page_html import page_html
@@ -74,18 +75,24 @@ class Dashboard:
     def _repr_html_(self) -> str:
         return page_html(self.refresh())
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        found = self._repr_html_()
-        bundle = {"text/plain": repr(self), "text/html": found}
+    def _ipython_display_(self) -> None:
+        """What is saved, and in its place what is live, where somebody can use it."""
+        if not in_notebook():
+            raise NotImplementedError
+        from IPython.display import display
+
+        markup = self._repr_html_()
         if usable() is None:
-            return bundle
+            display({"text/plain": repr(self), "text/html": markup}, raw=True)
+            return
         from goque.notebook.page_widgets import PageWidgets
 
         if self._widgets is None:
             self._widgets = PageWidgets(self)
         self._refresher.start()
-        shown: Mapping[str, Any] = self._widgets.box._repr_mimebundle_()
-        return {**shown, **bundle}
+        kept = self._widgets.kept.text(markup, False)
+        display({"text/plain": repr(self), "text/html": kept}, raw=True)
+        display(self._widgets.box)
 
     def refresh(self) -> Page:
         """Look again. Every statement is bounded, however many tasks there are."""

@@ -12,6 +12,7 @@ import ipywidgets as widgets
 from goque.history.records import records
 from goque.model.durations import in_words
 from goque.model.states import Status
+from goque.notebook.kept import Kept
 from goque.notebook.page import Page, Row
 from goque.notebook.page_html import page_html
 from goque.notebook.view import SYMBOLS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from goque.notebook.dashboard import Dashboard
 
 _ANY = "any status"
+_STYLE = "<style>.goque-rows select {font-family: monospace}</style>"
 
 
 class PageWidgets:
@@ -28,6 +30,7 @@ class PageWidgets:
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
         self._listed: Any = None
+        self.kept = Kept()
         # What scrolls is what stays while the page within is renewed, so that it stays where it was.
         self.page = widgets.HTML(page_html(dashboard.page), layout=widgets.Layout(overflow="auto"))
         self.queue = widgets.Dropdown(options=["all queues"], layout=widgets.Layout(width="14em"))
@@ -55,7 +58,7 @@ class PageWidgets:
         self.rows.observe(self._select, "index")
         self.box = widgets.VBox(
             [
-                widgets.HTML("<style>.goque-rows select {font-family: monospace}</style>"),
+                widgets.HTML(_STYLE + self.kept.hiding, layout=widgets.Layout(display="none")),
                 widgets.HBox([self.queue, self.pause, self.resume], layout=_WRAP),
                 self.page,
                 widgets.HBox([self.status, *self.texts.values(), self.search, self.older], layout=_WRAP),

@@ -1,9 +1,9 @@
 """The live panel of a batch in a notebook. Not for: what it says (``html``, ``text``), or what buttons do (``app``).
 
-A panel is up to three outputs of a cell: how it goes, how it failed, and buttons. They change apart, since what is
-drawn anew loses the reader's selection and the keyboard's focus. Each carries the same as text, as HTML and, while it
-is live, as a widget: front ends show the last of these that they can. A widget goes on after the page was loaded again;
-the HTML is what a saved notebook keeps, so it is renewed now and then and at the end.
+A panel is up to three outputs of a cell: how it goes and how it failed, both as text and as HTML, which is what a saved
+notebook keeps; and a widget that says the same while it is live, with buttons. The widget goes on after the page was
+loaded again, which no HTML does, so one of them hides the other (``kept``). Its parts change apart, since what is drawn
+anew loses the reader's selection and the keyboard's focus.
 
 One thread looks for all panels of a process (``Board``). It is the only one that changes widgets; a button's handler
 runs on whatever thread the kernel has for it, so it only says what to do.
@@ -51,12 +51,11 @@ class Shown(Watched, Protocol):
 
 
 class Output:
-    """One output of a cell, with copies wherever it was shown again; ``widget`` is None where there are none."""
+    """One output of a cell, with copies wherever it was shown again."""
 
-    def __init__(self, widget: Any) -> None:
+    def __init__(self) -> None:
         from IPython.display import DisplayHandle
 
-        self._widget = widget
         self._handle = DisplayHandle()
         self._bundle: dict[str, Any] = {}
         self._sent_at = float("-inf")
@@ -70,29 +69,19 @@ class Output:
         """One more copy, in the cell that runs now."""
         self._handle.display(self._bundle, raw=True)
 
-    def say(self, markup: str, plain: str, *, live: bool, now: float, keep: float = 0.0) -> None:
-        """Say this everywhere. Where a widget says it already, the rest is for keeping, every ``keep`` seconds."""
+    def say(self, markup: str, plain: str, *, widget: Any = None, now: float, keep: float = 0.0) -> None:
+        """Say this everywhere; not sooner than ``keep`` seconds after the last time."""
         bundle: dict[str, Any] = {"text/html": markup, "text/plain": plain}
-        if live and self._widget is not None:
-            bundle[WIDGET] = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
+        if widget is not None:
+            bundle[WIDGET] = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
         before = self._bundle
-        if bundle == before or (WIDGET in bundle and WIDGET in before and now - self._sent_at < keep):
+        if bundle == before or (before and now - self._sent_at < keep):
             return
         self._bundle, self._sent_at = bundle, now
         if before:
             # A kernel that is shutting down has closed its sockets.
             with suppress(OSError):
                 self._handle.update(bundle, raw=True)
-
-
-class Area(Output):
-    """An output of text."""
-
-    def put(self, markup: str) -> None:
-        """Have the widget show this, if there is one."""
-        if self._widget is not None and self._widget.value != markup:
-            self._widget.value = markup
-            self._widget.layout.display = None if markup else "none"
 
 
 class Panel:
@@ -111,10 +100,8 @@ class Panel:
         self._waited_in: int | None = None
         self.due = self.seen_at = 0.0
         self.ended = threading.Event()
-        self._controls = controls.made(shown.verbs, self.press)
-        self._status = Area(controls.text_area())
-        self._failures = Area(controls.text_area())
-        self._buttons = None if self._controls is None else Output(self._controls.box)
+        self._live = controls.made(shown.verbs, self.press)
+        self._status, self._failures, self._widget = Output(), Output(), Output()
 
     @property
     def view(self) -> View:
@@ -132,9 +119,9 @@ class Panel:
             return
         with self._lock:
             self._look()
-            for output in (self._status, self._failures, self._buttons):
+            for output in (self._status, self._failures, self._widget):
                 # What is empty may fill while tasks run: only what is there can be updated.
-                if output is not None and not (output.is_empty and self.ended.is_set()):
+                if not (output.is_empty and (self.ended.is_set() or output is self._widget)):
                     output.show()
 
     def look(self) -> None:
@@ -188,13 +175,16 @@ class Panel:
             self.ended.clear()
 
     def _say(self, view: View, now: float) -> None:
-        live, failures = not view.complete, html.failures(view)
-        self._status.put(html.status(view))
-        self._status.say(html.status(view, datetime.now(UTC)), text.sentence(view), live=live, now=now, keep=KEEP_S)
-        self._failures.put(failures)
-        self._failures.say(failures, text.failures(view), live=live, now=now)
-        if self._controls is not None and self._buttons is not None:
-            self._buttons.say("", "", live=self._controls.follow(view, self._busy, self._said), now=now)
+        shown, live = False, self._live
+        status, failures = html.status(view, datetime.now(UTC)), html.failures(view)
+        if live is not None:
+            shown = live.follow(view, self._busy, self._said)
+            live.say(html.status(view), failures)
+            status, failures = live.kept.text(status, view.complete), live.kept.text(failures, view.complete)
+        keep = KEEP_S if live is not None and not view.complete else 0.0
+        self._status.say(status, text.sentence(view), now=now, keep=keep)
+        self._failures.say(failures, text.failures(view), now=now, keep=keep)
+        self._widget.say("", "", widget=live.box if live is not None and shown else None, now=now)
 
 
 class Board(Service):

@@ -13,7 +13,7 @@ import pytest
 
 from goque.errors import DatabaseUnavailable
 from goque.history.records import records
-from goque.notebook.controls import made, text_area, usable
+from goque.notebook.controls import made, usable
 from goque.notebook.dashboard import Dashboard
 from goque.notebook.page import Looks, Page
 from goque.notebook.page_html import page_html
@@ -210,9 +210,16 @@ def test_an_outage_is_a_note_and_goes_away(source: Source, dashboard: Dashboard,
 
 
 def test_without_widgets_there_is_html(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[dict[str, str]] = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, **_: shown.append(bundle))
+    with pytest.raises(NotImplementedError):
+        dashboard._ipython_display_()
+    monkeypatch.setattr("goque.notebook.dashboard.in_notebook", lambda: True)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    bundle = dashboard._repr_mimebundle_()
+    dashboard._ipython_display_()
+    [bundle] = shown
     assert set(bundle) == {"text/plain", "text/html"}
+    assert "goque-kept" not in bundle["text/html"]
     assert "<table>" in bundle["text/html"]
 
 
@@ -225,7 +232,6 @@ def test_there_are_widgets_where_somebody_can_use_them(
     kernel = SimpleNamespace(get_parent=lambda: {"content": content})
     monkeypatch.setattr("goque.notebook.cells._shell", lambda: SimpleNamespace(kernel=kernel))
     assert (usable() is not None) is there
-    assert (text_area() is not None) is there
     assert (made(("cancel",), str) is not None) is there
     monkeypatch.setattr("goque.notebook.cells._shell", lambda: SimpleNamespace(kernel=object()))
     assert usable() is not None, "other kernels say nothing of it"
