@@ -9,6 +9,7 @@ from typing import Any, Literal, NoReturn, Self, TypeAlias, overload
 
 from goque.app.batch import Batch
 from goque.app.changing import Changing
+from goque.app.reasons import nobody_will
 from goque.app.task import Task
 from goque.app.verbs import Changed, cancel_batch
 from goque.client.items import Items, refuse_swapped, starred, zipped
@@ -110,6 +111,7 @@ class Giving(Changing):
         with refs.collected():
             captured = capture(fn, options.share_from)
             self._check(captured, (args, kwargs), what="the call")
+            self._look_for_workers(captured, options, seldom=True)
             self._core.objects.store(captured.large)
             function = self._core.functions.store(captured)
             single = self._core.unit.singles.prepare(function, args, kwargs, options)
@@ -149,6 +151,7 @@ class Giving(Changing):
         shared = sharing.parted(kwargs, options.share_from, self._core.limit)
         first, items = items.peeked()
         self._check(captured, None if first is None else (first[0], {**shared.kwargs, **first[1]}))
+        self._look_for_workers(captured, options)
         if options.dry_run:
             with refs.resolved(cache(self._core.objects.get)):  # as a task has them
                 return items.tried(load(captured.code) if carries_refs else func, kwargs, options.dry_run)
@@ -188,3 +191,7 @@ class Giving(Changing):
         args, kwargs = call if call is not None else (None, None)
         for warning in preflight.check(captured, args, kwargs, option_names=OPTION_NAMES, what=what):
             warnings.warn(warning, stacklevel=outside())
+
+    def _look_for_workers(self, captured: CapturedFunction, options: Options, *, seldom: bool = False) -> None:
+        if (why := nobody_will(self._core, captured, options, seldom=seldom)) is not None:
+            warnings.warn(f"{captured.name.removeprefix('__main__.')} will wait: {why}", stacklevel=outside())

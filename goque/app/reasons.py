@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from goque.app.core import Core
 from goque.errors import DatabaseError
 from goque.model.eligibility import KEYLESS, missing
+from goque.model.options import Options
 from goque.model.states import Status
+from goque.payload.functions import CapturedFunction
 from goque.postgres.verbs import Verbs
 from goque.queries import eligibility, reading
 from goque.queries.eligibility import LaneNeeds, LivingWorker
 from goque.queries.reading import TaskRow
 
+FRESH_S = 30.0
 _TOLD = {
     "time": "it waits for its time",
     "inputs": "it waits for its inputs",
@@ -64,6 +68,8 @@ def unserved(needs: LaneNeeds, workers: Sequence[LivingWorker]) -> str | None:
         "1 worker is alive and" if len(workers) == 1 else f"of {len(workers):,} workers alive none fits; the nearest"
     )
     told = f"{alive} lacks {', '.join(lacking)}"
+    if any(lack.startswith("Python ") for lack in lacking):
+        told += f" (it runs {worker.python})"
     if any(lack.startswith("key ") for lack in lacking):
         return (
             f"{told} (it holds {', '.join(worker.key_ids) or 'none'}); start it with the GOQUE_SECRET that is used here"
@@ -79,6 +85,23 @@ def nobody_can(core: Core, lane: int) -> str | None:
     workers = _workers(core)
     # A local worker that is only starting is no reason to start another one.
     return None if not workers and core.local.pids() else unserved(needs, workers)
+
+
+def nobody_will(core: Core, function: CapturedFunction, options: Options, *, seldom: bool = False) -> str | None:
+    """Why no living worker could run this function with these options, with what helps; None when one can.
+
+    Also None when none lives, since workers may well be started later, and while local ones can be. ``seldom``: ask
+    about the same but once in ``FRESH_S`` seconds, since it is asked for each of many tasks.
+    """
+    if core.local.slots:
+        return None
+    needs = LaneNeeds(options.queue, function.python, sorted(set(options.tags)), list(core.functions.key_ids), None)
+    about, now = repr(needs), time.monotonic()
+    if seldom and now - core.asked.get(about, -FRESH_S) < FRESH_S:
+        return None
+    core.asked[about] = now
+    workers = _workers(core)
+    return unserved(needs, workers) if workers else None
 
 
 def stuck(core: Core, lanes: Sequence[int]) -> str | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 
 from goque import BatchMismatch, InvalidInput, NotFound, NotSerializable, Queue, Status, UnknownOption
@@ -127,3 +130,38 @@ def test_ready_tasks_that_no_living_worker_can_take_are_told_with_the_reason(alo
     assert len(told) == 1
     assert told[0].startswith("tasks of parse in queue default wait, but 1 worker is alive and lacks")
     assert "(it holds none); start it with the GOQUE_SECRET" in told[0]
+
+
+def test_work_that_no_living_worker_can_run_is_told_before_it_waits(alone: Queue) -> None:
+    database, keys = alone._core.database, list(alone._core.functions.key_ids)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone.map(parse, ["1"])  # whoever submits may start workers later
+    Rig(database).worker()
+
+    def runs(python: str) -> None:
+        with psycopg.connect(alone.dsn) as connection:
+            connection.execute("update goque.worker set python = %s, key_ids = %s", (python, keys))
+
+    ours = ".".join(map(str, sys.version_info[:2]))
+    runs("3.99.1")
+    said = re.escape(
+        f"parse will wait: 1 worker is alive and lacks Python {ours} (it runs 3.99.1); start one with: goque"
+    )
+    with pytest.warns(UserWarning, match=said):
+        assert alone.map(parse, ["1"], dry_run=1) == [1]
+    with pytest.warns(UserWarning, match=said) as warned:
+        alone.map(parse, ["1"])
+    assert warned[0].filename == __file__
+    alone._core.asked.clear()
+    with pytest.warns(UserWarning, match=said) as warned:
+        [alone.submit(parse, "1") for _ in range(2)]
+    assert len(warned) == 1, "once for many"
+    with pytest.warns(UserWarning, match="lacks .*tag gpu"):
+        alone.options(tags=["gpu"]).submit(parse, "1")
+    runs(f"{ours}.0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone.map(parse, ["1"])
+        alone._core.asked.clear()
+        alone.submit(parse, "1")

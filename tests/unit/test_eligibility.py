@@ -74,3 +74,8 @@ def test_of_several_workers_the_one_that_lacks_least_is_named() -> None:
 
 def test_without_workers_the_command_is_all() -> None:
     assert unserved(needs(), []) == "no worker is alive; start one with: goque worker"
+
+
+def test_another_python_is_told_with_both_versions() -> None:
+    why = unserved(needs(python="3.11"), [worker(python="3.13.1")])
+    assert why == "1 worker is alive and lacks Python 3.11 (it runs 3.13.1); start one with: goque worker"
