@@ -15,7 +15,7 @@ from tests.servers import temporary_directory
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 SHOWN = {
-    "quickstart": ("FileNotFoundError", "Path(path).read_bytes()", "1 changed"),
+    "quickstart": ("FileNotFoundError", "Path(path).read_bytes()", "1 changed", "62 runs of 61 tasks, {'done': 61}"),
     "pipeline": ("KeyError", "airports.loc[destination]", "5 changed", "'done': 105", "Tulsa Intl"),
     "coming-from": ("4 done",),
     "operating": (

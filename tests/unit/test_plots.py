@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from itertools import combinations
 from typing import Any
 
 import matplotlib
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
 
 from goque import plots
 from goque.errors import InvalidInput
@@ -138,6 +140,35 @@ def test_durations_far_apart_are_shown_by_factors() -> None:
     assert ax.get_xscale() == "log"
     assert legend(ax)[-2:] == ["median 0.3 s", "95 % 56 s"]
     assert plots.durations(runs(100)).get_xscale() == "linear"
+
+
+# What is left of linear red, green and blue: G. M. Machado and others, "A Physiologically-based Model for Simulation of
+# Color Vision Deficiency", 2009, at full severity.
+SIGHT = {
+    "usual": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+EASILY_TOLD = 15
+"""Of CIE 1976, in which 2.3 is a difference that is just seen."""
+
+
+def as_seen(colour: str, sight: list[list[float]]) -> np.ndarray:
+    """The colour in L*a*b*, as such eyes see it."""
+    parts = np.array(to_rgb(colour))
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    light = np.array(XYZ) @ np.clip(np.array(sight) @ linear, 0, 1) / [0.9505, 1, 1.089]
+    x, y, z = np.where(light > 0.008856, np.cbrt(light), 7.787 * light + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_the_colour_blind_tell_each_status_from_each_other(sight: str) -> None:
+    seen = {name: as_seen(look.colour, SIGHT[sight]) for name, look in LOOKS.items()}
+    near = {pair: np.linalg.norm(seen[pair[0]] - seen[pair[1]]) for pair in combinations(seen, 2)}
+    assert {pair: found for pair, found in near.items() if found < EASILY_TOLD} == {}
 
 
 def test_each_status_has_a_colour_a_hatch_and_a_marker_of_its_own() -> None:
