@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from goque import Batch, InvalidInput, Queue, Status
+from goque.notebook.text import sentence
+from goque.notebook.watching import Watch
 from goque.queries import duplicates
 
 
@@ -48,6 +50,16 @@ def test_only_what_is_new_runs_and_the_rest_is_there_at_once(q: Queue, tmp_path:
     assert everything.done(), "nothing is left to wait for"
     assert everything.results(timeout=30) == [6, 4, 2]
     assert calls_of(tmp_path) == [0, 1, 2, 3]
+
+
+def test_the_panel_says_how_many_results_were_there_in_words_and_in_html(q: Queue) -> None:
+    def double(x: int) -> int:
+        return 2 * x
+
+    q.map(double, range(1_500), cache=True).wait(60)
+    shown = q.map(double, range(1_000, 3_100), cache=True)._shown()
+    assert "500 reused, 1,600 new</strong>" in shown.still()
+    assert "500 reused, 1,600 new: " in sentence(Watch(shown).look())
 
 
 def test_another_function_captured_value_or_shared_argument_is_other_work(q: Queue, tmp_path: Path) -> None:
