@@ -2,8 +2,7 @@
 -- gives name text
 WITH "turn" AS (SELECT "maintenance"."name"
 FROM "goque"."maintenance"
-WHERE "maintenance"."name"=%(name)s::text AND %(interval)s::double precision<=ABS(EXTRACT(EPOCH
-FROM NOW()-"maintenance"."last_at")::double precision)
+WHERE "maintenance"."name"=%(name)s::text AND %(interval)s::double precision<=ABS(DATE_PART('epoch', NOW()-"maintenance"."last_at"))
 FOR UPDATE SKIP LOCKED)
 UPDATE "goque"."maintenance" SET "last_at"=NOW()
 FROM "turn"

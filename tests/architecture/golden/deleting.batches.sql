@@ -1,9 +1,6 @@
 -- takes after bigint, limit integer, queue text
 -- gives id bigint, total bigint, age double precision, due boolean
-SELECT "page"."id","page"."total",EXTRACT(EPOCH
-FROM NOW()-"page"."created_at")::double precision "age","facts"."unfinished"=0 AND EXTRACT(EPOCH
-FROM NOW()-COALESCE("facts"."changed_at","page"."changed_at"))::double precision>COALESCE("page"."keep_s","facts"."keep_s",2592000::double precision) AND EXTRACT(EPOCH
-FROM NOW()-"page"."changed_at")::double precision>COALESCE("page"."keep_s","facts"."keep_s",2592000::double precision) AND COALESCE("facts"."wanted",FALSE) "due"
+SELECT "page"."id","page"."total",DATE_PART('epoch', NOW()-"page"."created_at") "age","facts"."unfinished"=0 AND DATE_PART('epoch', NOW()-COALESCE("facts"."changed_at","page"."changed_at"))>COALESCE("page"."keep_s","facts"."keep_s",2592000::double precision) AND DATE_PART('epoch', NOW()-"page"."changed_at")>COALESCE("page"."keep_s","facts"."keep_s",2592000::double precision) AND COALESCE("facts"."wanted",FALSE) "due"
 FROM (SELECT "batch"."id","batch"."total","batch"."created_at","batch"."changed_at","batch"."keep_s"
 FROM "goque"."batch"
 WHERE "batch"."id">%(after)s::bigint

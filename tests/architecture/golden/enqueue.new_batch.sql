@@ -1,4 +1,3 @@
 -- takes 
 -- gives batch bigint, ready bigint
-SELECT NEXTVAL('"goque"."batch_id"'::regclass) "batch",(EXTRACT(EPOCH
-FROM CLOCK_TIMESTAMP())::double precision*1000000)::bigint "ready"
+SELECT NEXTVAL('"goque"."batch_id"'::regclass) "batch",(DATE_PART('epoch', CLOCK_TIMESTAMP())*1000000)::bigint "ready"

@@ -1,7 +1,6 @@
 -- takes batch bigint, local boolean
 -- gives paused boolean, age_s double precision, n bigint, slots bigint, new bigint, pending bigint, processing bigint, done bigint, error bigint, attempts_left bigint, canceled bigint
-SELECT "batch"."paused",EXTRACT(EPOCH
-FROM NOW()-"batch"."created_at")::double precision "age_s","alive"."n","alive"."slots","tallied"."new","tallied"."pending","tallied"."processing","tallied"."done","tallied"."error","tallied"."attempts_left","tallied"."canceled"
+SELECT "batch"."paused",DATE_PART('epoch', NOW()-"batch"."created_at") "age_s","alive"."n","alive"."slots","tallied"."new","tallied"."pending","tallied"."processing","tallied"."done","tallied"."error","tallied"."attempts_left","tallied"."canceled"
 FROM "goque"."batch"
 CROSS JOIN LATERAL (SELECT COALESCE(SUM("tally"."new")::bigint,0) "new",COALESCE(SUM("tally"."pending")::bigint,0) "pending",COALESCE(SUM("tally"."processing")::bigint,0) "processing",COALESCE(SUM("tally"."done")::bigint,0) "done",COALESCE(SUM("tally"."error")::bigint,0) "error",COALESCE(SUM("tally"."attempts_left")::bigint,0) "attempts_left",COALESCE(SUM("tally"."canceled")::bigint,0) "canceled"
 FROM "goque"."lane"

@@ -1,7 +1,6 @@
 -- takes first bigint, last bigint, most bigint
 -- gives id bigint, seconds double precision, progress jsonb
-SELECT "task"."id",EXTRACT(EPOCH
-FROM CLOCK_TIMESTAMP()-"task"."started_at")::double precision "seconds","task"."progress"
+SELECT "task"."id",DATE_PART('epoch', CLOCK_TIMESTAMP()-"task"."started_at") "seconds","task"."progress"
 FROM "goque"."claim"
 CROSS JOIN LATERAL (SELECT "member"."id"
 FROM UNNEST("claim"."task_ids") AS "member"("id")

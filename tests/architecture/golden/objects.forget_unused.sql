@@ -2,8 +2,7 @@
 -- gives digest text
 WITH "old" AS MATERIALIZED (SELECT "object"."digest","object"."key_id"
 FROM "goque"."object"
-WHERE EXTRACT(EPOCH
-FROM NOW()-"object"."last_used_at")::double precision>COALESCE("object"."keep_s",%(unused_s)s::double precision) AND NOT EXISTS (SELECT "lane"."id"
+WHERE DATE_PART('epoch', NOW()-"object"."last_used_at")>COALESCE("object"."keep_s",%(unused_s)s::double precision) AND NOT EXISTS (SELECT "lane"."id"
 FROM "goque"."lane"
 WHERE "object"."digest"=ANY("lane"."objects"))
 LIMIT %(limit)s::integer

@@ -1,6 +1,5 @@
 -- takes batch bigint
 -- gives age double precision
-SELECT EXTRACT(EPOCH
-FROM NOW()-"batch"."created_at")::double precision "age"
+SELECT DATE_PART('epoch', NOW()-"batch"."created_at") "age"
 FROM "goque"."batch"
 WHERE "batch"."id"=%(batch)s::bigint

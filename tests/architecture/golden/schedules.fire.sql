@@ -8,8 +8,7 @@ FOR UPDATE OF "schedule" SKIP LOCKED),
 FROM "locked"
 WHERE "schedule"."name"="locked"."name"
 RETURNING "schedule"."name"),
-"stored" AS (INSERT INTO "goque"."task" ("lane_id","seq","max_attempts","payload","metadata","slot") SELECT "slot"."lane_id",(EXTRACT(EPOCH
-FROM NOW())::double precision*1000000)::bigint+"slot"."place" "seq","lane"."max_attempts","locked"."payload",JSONB_BUILD_OBJECT(%(key)s::text,"locked"."name") "metadata","slot"."at"
+"stored" AS (INSERT INTO "goque"."task" ("lane_id","seq","max_attempts","payload","metadata","slot") SELECT "slot"."lane_id",(DATE_PART('epoch', NOW())*1000000)::bigint+"slot"."place" "seq","lane"."max_attempts","locked"."payload",JSONB_BUILD_OBJECT(%(key)s::text,"locked"."name") "metadata","slot"."at"
 FROM UNNEST(%(slot_names)s::text[],%(lanes)s::bigint[],%(slots)s::timestamptz[]) WITH ORDINALITY AS "slot"("name","lane_id","at","place")
 JOIN "locked" ON "locked"."name"="slot"."name"
 JOIN "goque"."lane" ON "lane"."id"="slot"."lane_id"

@@ -1,6 +1,5 @@
 -- takes 
 -- gives seconds double precision
-SELECT EXTRACT(EPOCH
-FROM MIN("schedule"."next_at")-NOW())::double precision "seconds"
+SELECT DATE_PART('epoch', MIN("schedule"."next_at")-NOW()) "seconds"
 FROM "goque"."schedule"
 WHERE "schedule"."retired_at" IS NULL

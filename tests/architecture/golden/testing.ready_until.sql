@@ -1,4 +1,3 @@
 -- takes 
 -- gives seq bigint
-SELECT (EXTRACT(EPOCH
-FROM CLOCK_TIMESTAMP())::double precision*1000000)::bigint "seq"
+SELECT (DATE_PART('epoch', CLOCK_TIMESTAMP())*1000000)::bigint "seq"

@@ -15,8 +15,7 @@ CROSS JOIN LATERAL (SELECT "task"."id","task"."lane_id","task"."run","task"."sta
 FROM "goque"."task"
 WHERE "task"."id"="member"."id" AND "task"."worker_id"="claims"."worker_id" AND "task"."seq"<0 AND "task"."status" IN ('error','new','pending','processing','canceled')
 FOR UPDATE SKIP LOCKED) "row"),
-"healed" AS (UPDATE "goque"."task" SET "status"="locked"."after","attempts"="locked"."attempts"::smallint,"losses"="locked"."losses"::smallint,"seq"=CASE WHEN "locked"."after" IN ('new','error') THEN (EXTRACT(EPOCH
-FROM CLOCK_TIMESTAMP())::double precision*1000000)::bigint ELSE NULL::bigint END,"worker_id"=NULL::bigint,"started_at"=NULL::timestamptz,"finished_at"=CASE WHEN "locked"."after"='attempts_left' THEN NOW() WHEN "locked"."after" IN ('new','error') THEN NULL::timestamptz ELSE "task"."finished_at" END,"log"=NULL::text
+"healed" AS (UPDATE "goque"."task" SET "status"="locked"."after","attempts"="locked"."attempts"::smallint,"losses"="locked"."losses"::smallint,"seq"=CASE WHEN "locked"."after" IN ('new','error') THEN (DATE_PART('epoch', CLOCK_TIMESTAMP())*1000000)::bigint ELSE NULL::bigint END,"worker_id"=NULL::bigint,"started_at"=NULL::timestamptz,"finished_at"=CASE WHEN "locked"."after"='attempts_left' THEN NOW() WHEN "locked"."after" IN ('new','error') THEN NULL::timestamptz ELSE "task"."finished_at" END,"log"=NULL::text
 FROM "locked"
 WHERE "task"."id"="locked"."id"
 RETURNING "task"."id","task"."lane_id","locked"."before","task"."status" "after","task"."external_id"),

@@ -1,7 +1,6 @@
 -- takes 
 -- gives seconds double precision
-SELECT EXTRACT(EPOCH
-FROM "task"."run_at"-NOW())::double precision "seconds"
+SELECT DATE_PART('epoch', "task"."run_at"-NOW()) "seconds"
 FROM "goque"."task"
 WHERE "task"."run_at" IS NOT NULL
 ORDER BY "task"."run_at"

@@ -6,8 +6,7 @@ WHERE "task"."run_at"<=NOW()
 ORDER BY "task"."run_at"
 LIMIT %(limit)s::integer
 FOR UPDATE SKIP LOCKED),
-"promoted" AS (UPDATE "goque"."task" SET "status"=CASE WHEN "task"."status"='pending' THEN 'new' ELSE "task"."status" END,"seq"=(EXTRACT(EPOCH
-FROM CLOCK_TIMESTAMP())::double precision*1000000)::bigint,"run_at"=NULL::timestamptz
+"promoted" AS (UPDATE "goque"."task" SET "status"=CASE WHEN "task"."status"='pending' THEN 'new' ELSE "task"."status" END,"seq"=(DATE_PART('epoch', CLOCK_TIMESTAMP())*1000000)::bigint,"run_at"=NULL::timestamptz
 FROM "due"
 WHERE "task"."id"="due"."id"
 RETURNING "task"."id","task"."lane_id","due"."before","task"."status" "after"),

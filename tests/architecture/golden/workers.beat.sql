@@ -5,8 +5,7 @@ WHERE "worker"."id"=%(worker)s::bigint AND "worker"."lost_at" IS NULL AND "worke
 RETURNING "worker"."id"),
 "turn" AS (SELECT "maintenance"."name"
 FROM "goque"."maintenance"
-WHERE "maintenance"."name"=%(name)s::text AND %(interval)s::double precision<=ABS(EXTRACT(EPOCH
-FROM NOW()-"maintenance"."last_at")::double precision) AND EXISTS (SELECT "beaten"."id"
+WHERE "maintenance"."name"=%(name)s::text AND %(interval)s::double precision<=ABS(DATE_PART('epoch', NOW()-"maintenance"."last_at")) AND EXISTS (SELECT "beaten"."id"
 FROM "beaten")
 FOR UPDATE SKIP LOCKED),
 "took" AS (UPDATE "goque"."maintenance" SET "last_at"=NOW()
