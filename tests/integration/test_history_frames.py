@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -195,6 +196,36 @@ def test_a_filter_leaves_the_rows_that_it_names(
 ) -> None:
     frame = frames.history(told, columns=["task_id", "run", "status"], **filters)
     assert [key[:2] for key in keys(frame)] == expected
+
+
+@pytest.mark.parametrize(
+    ("look", "filters", "expected"),
+    [
+        (frames.tasks, {"since": datetime(2026, 1, 2, tzinfo=UTC), "until": "1h"}, [5]),
+        (frames.tasks, {"until": datetime(2026, 1, 1, 9, 45, tzinfo=UTC)}, [4, 3]),
+        (frames.tasks, {"external_id": "order-1"}, [1]),
+        (frames.tasks, {"worker": 7}, [5, 2, 0]),
+        (frames.tasks, {"longer_than": "4s", "order_by": "id"}, [2]),
+        (frames.tasks, {"task": [5, 6], "metadata": {}}, []),
+        (frames.batches, {"failed": True}, [1000]),
+        (frames.batches, {"status": ["done", "pending"]}, [1000]),
+        (frames.batches, {"owner": ["bob", "eve"]}, [1001]),
+        (frames.batches, {"type": "jobs.parse"}, [1000]),
+        (frames.batches, {"batch": ["nightly", 1001]}, [1001, 1000]),
+        (frames.batches, {"since": "1h"}, [1001, 1000]),
+        (frames.batches, {"until": "1h"}, []),
+        (frames.batches, {"metadata": {"a": 1}}, []),
+        (frames.workers, {"since": "1h", "alive": True}, [7]),
+        (frames.workers, {"until": "1h"}, []),
+        (frames.workers, {"alive": False}, []),
+        (frames.workers, {"owner": "bob"}, []),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_tasks_batches_and_workers_are_filtered_likewise(
+    told: Database, look: Callable[..., pd.DataFrame], filters: dict[str, Any], expected: list[int]
+) -> None:
+    assert [int(id) % 1_000_000_000 for id in look(told, **filters)["id"]] == expected
 
 
 def test_columns_are_those_asked_for_in_that_order(told: Database) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,8 +31,9 @@ from goque.observe import prometheus
 from goque.observe.prometheus import Metrics
 from goque.postgres.database import Database
 from tests.architecture.sources import ROOT
-from tests.integration.conftest import SECRET
+from tests.integration.conftest import SECRET, until
 from tests.integration.test_worker_events import drain
+from tests.rig import Rig
 
 
 def families(text: str) -> dict[str, Metric]:
@@ -119,25 +121,59 @@ def test_rare_things_are_counted_and_a_database_that_is_away_makes_gauges_missin
     assert "goque_queue_tasks" not in found
 
 
-def test_the_command_serves_metrics_with_three_connections(dsn: str) -> None:
+def families_at(address: str) -> dict[str, Metric]:
+    with urllib.request.urlopen(address, timeout=10) as response:
+        return families(response.read().decode())
+
+
+def leave_behind(queue: Queue) -> None:
+    """A task of a lost worker, which is to be freed, and one whose retention is over."""
+    old, rig = queue.submit(abs, 1), Rig(queue._core.database)
+    old.cancel()
+    passed = ", ".join(f"{moment} = now() - interval '40 days'" for moment in ("created_at", "finished_at"))
+    rig.ask(f"update goque.task set {passed} where id = {old.id} returning id")
+    lost, lane = rig.worker(), rig.lane()
+    rig.tasks(lane, 1)
+    lost.start(*lost.claim(lane))
+    rig.lose(lost.id)
+    lost.connection.close()
+
+
+def test_the_command_serves_metrics_with_three_connections(alone: Queue) -> None:
+    dsn = alone.dsn
+    leave_behind(alone)
+    alone.map(work, ["good", "long", "bad"], max_attempts=2)
     command = [sys.executable, "-m", "goque.cli", "worker", "--concurrency", "1", "--metrics-port", "0"]
     environment = {**os.environ, "GOQUE_DSN": dsn, "GOQUE_SECRET": SECRET}
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as worker:
         assert worker.stderr is not None
-        address = next(found[1] for line in worker.stderr if (found := re.search(r"metrics at (\S+)", line)))
-        assert address.startswith("http://127.0.0.1:")
-        next(line for line in worker.stderr if re.search(r"worker \d+ on", line))
-        with urllib.request.urlopen(address, timeout=10) as response:
-            found = families(response.read().decode())
-        with psycopg.connect(dsn) as connection:
-            sessions = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'goque worker' "
-                "AND datname = current_database()"
-            ).fetchone()
-        worker.send_signal(signal.SIGTERM)
-        worker.communicate(timeout=30)
+        try:
+            address = next(found[1] for line in worker.stderr if (found := re.search(r"metrics at (\S+)", line)))
+            assert address.startswith("http://127.0.0.1:")
+            next(line for line in worker.stderr if re.search(r"worker \d+ on", line))
+            served = partial(families_at, address)
+            until(lambda: values(served()["goque_healed_tasks"]) == {("error",): 1}, "it has freed what another held")
+            until(lambda: sum(values(served()["goque_runs"]).values()) == 4, "it has run all")
+            until(lambda: values(served()["goque_cleaned_rows"]).get(("tasks",)) == 1, "it has removed what is old")
+            found = served()
+            with psycopg.connect(dsn) as connection:
+                sessions = connection.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'goque worker' "
+                    "AND datname = current_database()"
+                ).fetchone()
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            worker.communicate(timeout=30)
     assert worker.returncode == 0
     assert values(found["goque_worker_slots"]) == {(): 1}
+    name = f"{work.__module__}.work"
+    assert values(found["goque_runs"]) == {("done", "default", name): 2, ("error", "default", name): 2}
+    for histogram, number in {"goque_wait_seconds": 4, "goque_run_seconds": 4, "goque_task_attempts": 3}.items():
+        assert values(found[histogram], "count") == {("default", name): number}
+    assert values(found["goque_payload_bytes"], "count") == {("arguments",): 4, ("result",): 2}
+    assert 2 <= values(found["goque_claims"])[()] <= values(found["goque_claimed_tasks"])[()] == 4
+    assert values(found["goque_worker_running"]) == {(): 0}
+    assert found["goque_queue_oldest_ready_seconds"].samples
     assert values(found["goque_workers_alive"]) == {(): 1}
     assert sessions is not None
     assert sessions[0] <= 3

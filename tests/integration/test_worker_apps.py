@@ -142,6 +142,29 @@ def test_a_task_whose_module_lacks_a_module_by_now_is_left_to_others(alone: Queu
     assert task._row().lacking == "gone_since"
 
 
+def test_workers_of_an_older_deployment_leave_its_schedules_and_go_on_with_its_tasks(
+    alone: Queue, start: StartWorker
+) -> None:
+    old = """
+        from goque import Registry
+        jobs = Registry()
+
+        @jobs.every("1h", name="report")
+        @jobs.every("1h", name="dropped")
+        @jobs.task("double")
+        def double(payload):
+            return payload["n"] * 2
+        """
+    new = old.replace('@jobs.every("1h", name="dropped")', "").replace("1h", "2h")
+    for text in (old, new):
+        assert ended(start("--app", "shop:jobs", "--drain", shop=text))[0] == 0
+    task = alone.enqueue("double", {"n": 21})
+    code, said = ended(start("--app", "shop:jobs", "--drain", shop=old))
+    assert (code, task.result()) == (0, 42)
+    assert "the schedules of shop:jobs stay as a newer deployment declared them" in said
+    assert alone.schedules()[["name", "every_s"]].to_numpy().tolist() == [["report", 7200.0]]
+
+
 def test_an_app_s_schedule_makes_tasks_with_its_type_s_options_that_know_their_slot(
     alone: Queue, start: StartWorker
 ) -> None:

@@ -14,11 +14,9 @@ import pytest
 
 import goque
 from goque import Queue, Status
-from goque.testing import advance, run_queued
 from tests.integration.conftest import until
 from tests.integration.test_cleaning import age
 from tests.scenarios.conftest import Works, works
-from tests.scenarios.workshop import jobs
 
 pytestmark = [pytest.mark.slow, pytest.mark.once]
 HURRIED = "tests.hurried_worker"  # a lease of two seconds
@@ -65,6 +63,27 @@ def test_a_long_task_runs_once_while_its_worker_lives_and_elsewhere_within_secon
     told = {one["event"]: one for line in scene.log.read_text().splitlines() if "event" in (one := json.loads(line))}
     assert (told["WorkersLost"]["itself"], len(told["WorkersLost"]["workers"])) == (False, 1)
     assert told["TasksHealed"]["by_status"] == {"error": 1}
+
+
+def test_of_four_workers_each_task_of_a_killed_one_is_healed_by_one(scene: Works, tmp_path: Path) -> None:
+    q = scene.queue
+    with q.pipeline():
+        tasks = [q.enqueue("gated", str(tmp_path)) for _ in range(20)]
+    killed = scene.serve("--concurrency", "4", program=HURRIED)
+    until(lambda: began(tmp_path) == 4, "it runs some of them")
+    for _ in range(4):
+        scene.serve("--concurrency", "1", "--log-format", "json", program=HURRIED)
+    scene.ready()
+    killed.kill()
+    (tmp_path / "gate").touch()
+    assert goque.gather(*tasks, timeout=60) == ["through"] * 20
+    runs = q.history(type="gated", columns=["task_id", "outcome"])
+    lost = runs[runs["outcome"].isin(["lost", "lost_unknown"])]
+    assert len(lost) >= 4
+    assert lost["task_id"].is_unique
+    assert Counter(runs["outcome"])["done"] == 20
+    events = [json.loads(line) for line in scene.log.read_text().splitlines() if "TasksHealed" in line]
+    assert sum(sum(one["by_status"].values()) for one in events) == len(lost)
 
 
 def test_a_task_that_kills_every_worker_comes_to_an_end_and_costs_others_nothing(scene: Works) -> None:
@@ -133,12 +152,15 @@ def test_a_worker_removes_what_is_past_its_retention_and_nothing_else(scene: Wor
     assert (failed.status, later.status) == (Status.ATTEMPTS_LEFT, Status.PENDING)
 
 
-def test_what_failed_is_still_there_the_next_day(queue: Queue) -> None:
-    task = queue.enqueue("fails", "yesterday")
-    run_queued(queue, app=jobs)
-    advance(queue, "1d")
-    run_queued(queue, app=jobs)
-    [row] = queue.history(status="error", since="2d", until="20h").to_dict("records")
+def test_what_failed_is_still_there_the_next_day(scene: Works) -> None:
+    q = scene.queue
+    task, brief = q.enqueue("fails", "yesterday", max_attempts=1), q.enqueue("echo", 1, keep="1h")
+    scene.serve("--drain").wait(60)
+    scene.workers.clear()
+    age(q.dsn, 1)
+    scene.serve()
+    until(lambda: brief.id not in set(q.tasks()["id"]), "a worker has removed what is old")
+    [row] = q.history(task=task.id).to_dict("records")
     assert (row["task_id"], row["error"], row["error_type"]) == (task.id, "yesterday", "ValueError")
     assert "in fails" in row["traceback"]
     assert task.retry().changed == 1
