@@ -21,10 +21,13 @@ from goque.errors import PayloadError, PayloadTooLarge
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _MOMENTS = (datetime, date, time)
+_NUMBERS = frozenset("biuf")
+"""What numpy calls booleans, whole numbers and fractions."""
 
 
 def as_json(payload: Any, limit: int) -> str:
-    """A payload as JSON text: plain values, dataclasses, pydantic models, dates in ISO format, UUIDs, enums.
+    """A payload as JSON text: plain values, dataclasses, pydantic models, dates in ISO format, UUIDs, enums,
+    numbers of numpy.
 
     Raises:
         PayloadError: PostgreSQL's jsonb cannot hold it.
@@ -50,6 +53,8 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, _MOMENTS):
+        if value != value:  # pandas' NaT, which counts as a datetime
+            raise TypeError("a time that is missing is not among them, None is")
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
@@ -58,6 +63,8 @@ def _plain(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
     if dump is not None:
         return dump(mode="json")
+    if getattr(getattr(value, "dtype", None), "kind", None) in _NUMBERS and not value.shape:
+        return value.item()  # a scalar of numpy, as rows of a DataFrame hold
     raise TypeError(f"a value of type {type(value).__name__} is not among them")
 
 

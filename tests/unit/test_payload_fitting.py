@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict
 from uuid import UUID
 
+import numpy as np
+import pandas as pd
 import pydantic
 import pytest
 from hypothesis import given
@@ -159,6 +161,24 @@ def test_without_a_declared_type_any_json_is_as_it_was(value: Any) -> None:
         assert "\\u0000" in json.dumps(value)
     else:
         assert fit(json.loads(text), None) == value
+
+
+def test_a_row_of_a_data_frame_is_made_of_json_values() -> None:
+    frame = pd.DataFrame({"n": [5], "x": [0.5], "good": [True], "at": [pd.Timestamp("2026-11-24", tz="UTC")], "s": "a"})
+    [row] = [row.to_dict() for _, row in frame.iterrows()]
+    small = {"small": np.uint8(3), "half": np.float32(0.5), "no": np.bool_(False)}
+    assert json.loads(as_json(row | small, LIMIT)) == {
+        **{"n": 5, "x": 0.5, "good": True, "at": "2026-11-24T00:00:00+00:00", "s": "a"},
+        **{"small": 3, "half": 0.5, "no": False},
+    }
+
+
+@pytest.mark.parametrize(
+    "value", [pd.NaT, pd.NA, np.float32("nan"), np.array([1, 2]), pd.Series([1]), np.datetime64("2026-11-24")]
+)
+def test_what_is_missing_in_a_data_frame_or_more_than_a_number_is_refused(value: Any) -> None:
+    with pytest.raises(PayloadError):
+        as_json({"value": value}, LIMIT)
 
 
 @pytest.mark.parametrize("value", [{1, 2}, b"x", object(), float("inf"), {"a": "\0"}, {("a",): 1}, "\ud800"])
