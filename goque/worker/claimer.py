@@ -30,6 +30,8 @@ LOOK_AGAIN_S = 1.0
 """Lanes that came since the last look are found after this long, also while those that are known have work."""
 SECOND_CHECK_S = 65.0
 """After a lost answer the server may still be claiming for us, up to its statement timeout of 60 seconds."""
+NEXT_CHECK_S = 300.0
+"""No timeout ends a commit that waits for a standby or a disk: whatever was claimed for us shows some day."""
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ class Claimer(Attendant):
         self._lowest = self._highest = 0
         """The lowest lane that the last look at all of them has found, and the highest of any look."""
         self._number = int(time.time() * 1000)
-        self._checks: list[float] = []
+        self._checks = [time.monotonic() + NEXT_CHECK_S]
         """When to look for claims of which we did not hear (``time.monotonic()``)."""
         self._fresh: list[Held] = []
         """Claimed, and not yet prepared."""
@@ -171,7 +173,7 @@ class Claimer(Attendant):
     def turn(self) -> None:
         """Look for more when that is due, and claim what there is room for."""
         try:
-            if self._checks and time.monotonic() >= self._checks[0]:
+            if time.monotonic() >= self._checks[0]:
                 self.clear_doubt()
             # First: a slot that was taken for long is free now, and more urgent work may have come meanwhile.
             self._look()
@@ -317,14 +319,15 @@ class Claimer(Attendant):
     # After a break
 
     def clear_doubt(self) -> None:
-        """After a lost answer: hand back what was claimed for us without our hearing of it."""
+        """Hand back what was claimed for us without our hearing of it: an answer was lost."""
         rows = self._connection.all(workers.held_by(self._me.id))
         unheard = [row for row in rows if not self._desk.holds(row[0], row[1])]
         if ready := [(task, run) for task, run, canceled in unheard if not canceled]:
             self._connection.run(handback.hand_back(self._me.id, ready))
         if canceled := [End(task, run, Status.CANCELED, RunOutcome.CANCELED) for task, run, gone in unheard if gone]:
             self._connection.run(finish.settle(self._me.id, canceled))
-        self._checks = [at for at in self._checks if at > time.monotonic()]
+        now = time.monotonic()
+        self._checks = [at for at in self._checks if at > now] or [now + NEXT_CHECK_S]
 
     def _hand_back(self, lanes: set[int] | None) -> None:
         """What is to be fetched of these lanes, or of all (None), or waits for too long, is not fetched any more."""

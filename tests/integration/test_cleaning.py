@@ -288,6 +288,21 @@ def test_who_begins_to_share_an_outcome_while_it_is_removed_shares_it_or_runs(al
     assert Rig(database).broken() == []
 
 
+def test_who_slept_for_a_week_does_not_give_work_to_a_lane_that_is_gone(
+    alone: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The monotonic clock stands still while a machine is suspended."""
+    old = alone.submit(abs, 1)
+    finish(alone.dsn, "done", old.id)
+    age(alone.dsn, 8)
+    assert alone.clean() == {"tasks": 1, "lanes": 1, "functions": 1}
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 8 * 86_400)
+    new = alone.submit(abs, 2)
+    assert list(alone.tasks(columns=["id"])["id"]) == [new.id]
+    assert left(alone.dsn) == {"lane": 1, "function": 1, "task": 1, "tally": 1}
+
+
 def test_workers_that_are_gone_for_long_are_forgotten_unless_they_are_to_be_healed(alone: Queue) -> None:
     rig = Rig(Database(alone.dsn))
     rig.batch(1)

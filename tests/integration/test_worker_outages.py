@@ -18,7 +18,7 @@ from goque.queries import claim, workers
 from goque.queries.moments import Word, channel
 from goque.sql import Statement
 from goque.worker import desk as desks
-from goque.worker.claimer import LOOK_AGAIN_S, SECOND_CHECK_S, Claimer
+from goque.worker.claimer import LOOK_AGAIN_S, NEXT_CHECK_S, SECOND_CHECK_S, Claimer
 from goque.worker.completer import Completer
 from goque.worker.desk import Desk, Ended, Held, Me
 from goque.worker.heartbeat import LEASE_S, Heartbeat
@@ -171,6 +171,24 @@ class TestClaimer:
         monkeypatch.setattr("time.monotonic", lambda: late)
         post.claimer.turn()
         assert rig.row(id).worker_id is None
+
+    def test_a_claim_whose_commit_waited_for_longer_than_that_is_found_in_the_end(
+        self, rig: Rig, lane: int, post: Post, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lost, own = rig.tasks(lane, 2)
+        held = post.worker.claim(lane, 1)  # without our hearing of it, while no connection was lost that we know of
+        assert [one.id for one in held] == [lost]
+        [running] = post.claim()
+        post.claimer.claiming = False
+        post.claimer.turn()
+        assert rig.row(lost).worker_id == post.worker.id
+        late = time.monotonic() + NEXT_CHECK_S + 5
+        monkeypatch.setattr("time.monotonic", lambda: late)
+        assert post.claimer._pause() <= 0.0
+        post.claimer.turn()
+        assert rig.row(lost).worker_id is None
+        assert (running.id, rig.row(own).worker_id) == (own, post.worker.id)
+        assert post.claimer._pause() > 0.0
 
     def test_what_was_claimed_and_could_not_be_prepared_is_handed_back(self, rig: Rig, lane: int, post: Post) -> None:
         rig.tasks(lane, 3)
