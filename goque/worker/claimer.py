@@ -28,6 +28,8 @@ LARGE_AT_ONCE = 32 * 1024 * 1024
 SHORTEST_LOOK, LONGEST_LOOK = 0.02, 3.0
 LOOK_AGAIN_S = 1.0
 """Lanes that came since the last look are found after this long, also while those that are known have work."""
+MOMENT_S = 0.001
+"""What a claim brought is begun first, by threads that compete with this one; then more is looked for."""
 SECOND_CHECK_S = 65.0
 """After a lost answer the server may still be claiming for us, up to its statement timeout of 60 seconds."""
 NEXT_CHECK_S = 300.0
@@ -43,11 +45,13 @@ class _Look:
     """Seconds that the last one took."""
     at: float = 0.0
     """``time.monotonic()`` at its end."""
+    not_before: float = 0.0
+    """``time.monotonic()`` until which what was claimed goes first."""
 
     @property
     def may_be(self) -> float:
         """When the next one may be: looking may take a twentieth of the time at most."""
-        return self.at + (max(0.002, 20 * self.cost) if self.cost > 0.001 else 0.0)
+        return max(self.not_before, self.at + (max(0.002, 20 * self.cost) if self.cost > 0.001 else 0.0))
 
     def took(self, began: float) -> None:
         """It has been done."""
@@ -168,6 +172,18 @@ class Claimer(Attendant):
         _, waiting, held = self._desk.load()
         return max(0, self._roster.slots - (held - waiting))
 
+    def _guesses(self) -> list[Ask]:
+        """An idle worker that hears of work asks for more of the same at once: a look is a round trip before it begins.
+
+        For no more than its slots, and only while it holds nothing, since what a look finds may have priority.
+        """
+        now = time.monotonic()
+        if not self._whole.wanted or not self._desk.idle or not self._may_claim():
+            return []
+        if not self._roster.expect(lambda lane: self._suits(lane, now)):
+            return []
+        return [ask._replace(want=min(ask.want, self._roster.slots)) for ask in self._asks()]
+
     # What
 
     def turn(self) -> None:
@@ -175,9 +191,11 @@ class Claimer(Attendant):
         try:
             if time.monotonic() >= self._checks[0]:
                 self.clear_doubt()
-            # First: a slot that was taken for long is free now, and more urgent work may have come meanwhile.
-            self._look()
-            asks = self._asks() if self._may_claim() else []
+            asks = self._guesses()
+            if not asks:
+                # First: a slot that was taken for long is free now, and more urgent work may have come meanwhile.
+                self._look()
+                asks = self._asks() if self._may_claim() else []
             if asks:
                 self._number += 1
                 # Marked as ours: the rows are locked until their arguments, which may be many, have been sent.
@@ -205,6 +223,8 @@ class Claimer(Attendant):
             self._want_look()
         if not rows:
             return
+        if self._roster.empty:
+            self._whole.not_before = self._newest.not_before = time.monotonic() + MOMENT_S
         self.looked_in_vain = 0
         self._claimed(len(rows))
         now = time.monotonic()

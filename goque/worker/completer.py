@@ -37,7 +37,7 @@ FLUSH_S = 0.003
 PATIENCE_MS = 10
 """How long an external id is waited for that somebody's open transaction may have taken; then with the next tick."""
 TELL_S = 0.02
-"""Least time between two notifications about the same lane."""
+"""Least time between two notifications about the same lane, while more is held that will end."""
 _COMES_AGAIN = ("25", "40", "53", "55", "57", "58")
 """Classes of SQLSTATE that say nothing about what was to be written: locks, deadlocks, a full disk."""
 
@@ -135,7 +135,7 @@ class Completer(Attendant):
             if claims:
                 turn.add(handback.close_claims(self._me.id, claims))
             self._watch.say(turn)
-            self._tell(turn)
+            self._tell(turn, is_all=self._desk.load()[2] <= len(outgoing) + len(unstarted))
             self._run(turn)
         except DatabaseUnavailable:
             self._desk.unwritten(outgoing, unstarted, claims)
@@ -307,9 +307,10 @@ class Completer(Attendant):
             )
             self._desk.unwritten([Ended(one.held, failed, one.at)], [], [])
 
-    def _tell(self, turn: Turn) -> None:
+    def _tell(self, turn: Turn, is_all: bool) -> None:
+        """At once when nothing else is held that would have to be told of soon."""
         now = time.monotonic()
-        if self._untold and now - self._told_at >= TELL_S:
+        if self._untold and (is_all or now - self._told_at >= TELL_S):
             told = sorted(self._untold)
             turn.add(outcomes.tell_watchers(self._channel, told), lambda _rows: self._untold.difference_update(told))
             self._told_at = now

@@ -7,7 +7,7 @@ how long tasks of each lane took, so that nothing waits here while another worke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -66,6 +66,10 @@ class Roster:
     _usual: dict[int | str | None, Pace] = field(default_factory=dict)
     """The pace of a function or type in whatever lane: what a lane of which nothing is known begins with."""
     _turn: int = 0
+    _last: Listed | None = None
+    """The lane that was emptied last."""
+    _guess: Listed | None = None
+    """The same, once a look has found no other."""
 
     def refresh(self, listed: Sequence[Listed]) -> None:
         """Take up what a look at the database found. Marks return to zero: rows may lie below them."""
@@ -73,6 +77,15 @@ class Roster:
         for lane in listed:
             _known(self._codes, lane.lane, lane.type or lane.function)
         self._marks.clear()
+        self._guess = None if listed else self._last
+
+    def expect(self, suits: Callable[[Listed], bool]) -> bool:
+        """Take it that the lane which was emptied last has work again: one guess, then a look has to say what has."""
+        guess, self._guess = self._guess, None
+        if self._listed or guess is None or not suits(guess):
+            return False
+        self._listed = [guess]
+        return True
 
     @property
     def empty(self) -> bool:
@@ -152,11 +165,14 @@ class Roster:
             else:
                 dry.add(ask.lane)
         if dry:
+            self._last = next((lane for lane in self._listed if lane.lane in dry and lane.lane in lowest), None)
             self._listed = [lane for lane in self._listed if lane.lane not in dry]
 
     def drop(self, lane: int) -> None:
         """Take no more of this lane until the next look."""
         self._listed = [listed for listed in self._listed if listed.lane != lane]
+        if self._last is not None and self._last.lane == lane:
+            self._last = self._guess = None
 
     def _next_lanes(self, listed: Sequence[Listed]) -> list[Listed]:
         """Some lanes of the highest priority from each queue, starting with another queue each time."""

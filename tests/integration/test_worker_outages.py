@@ -199,7 +199,10 @@ class TestClaimer:
         assert {(row.status, row.worker_id, row.attempts) for row in rig.rows().values()} == {("new", None, 0)}
         assert post.desk.idle
 
-    def test_a_new_lane_is_found_while_a_look_at_all_of_them_has_to_rest(self, rig: Rig, lane: int, post: Post) -> None:
+    def test_a_new_lane_is_found_while_a_look_at_all_of_them_has_to_rest(
+        self, rig: Rig, lane: int, post: Post, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("goque.worker.claimer.MOMENT_S", 0.0)
         post.claimer._me.eligibility = Eligibility(python="3.11")
         rig.tasks(known := rig.lane(), 1)
         assert [held.lane for held in post.claim()] == [known]
@@ -236,6 +239,22 @@ class TestClaimer:
         post.done(running[0])
         post.claimer.turn()
         assert [held.lane for held in post.desk.withdraw()] == [urgent]
+
+    def test_an_idle_worker_that_hears_of_work_takes_more_of_the_same_before_it_looks(
+        self, rig: Rig, lane: int, post: Post, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("goque.worker.claimer.MOMENT_S", 0.0)
+        rig.tasks(lane, 1)
+        first = post.claim()  # and a look finds no more
+        rig.tasks(lane, 9, first=1)
+        post.asking.breaks = {"claim.live_lanes": "before"}
+        post.claimer.look_again()
+        with pytest.raises(DatabaseUnavailable):  # it is not idle, so what it would find may be more urgent
+            post.claimer.turn()
+        post.done(*first)
+        post.write()
+        post.claimer.turn()
+        assert len(post.desk.withdraw()) == post.roster.slots
 
     def test_what_is_handed_back_is_told_to_whoever_is_free(self, rig: Rig, lane: int, post: Post, dsn: str) -> None:
         rig.tasks(lane, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from goque.queries.claim import Listed
 from goque.worker import roster as rosters
-from goque.worker.roster import Roster
+from goque.worker.roster import Ask, Roster
 
 
 def lane(number: int, function: int) -> Listed:
@@ -50,3 +50,30 @@ def test_lanes_are_forgotten_by_and_by(monkeypatch) -> None:  # type: ignore[no-
         roster.measured(number, [0.5])
     assert roster.pace(1) is None
     assert roster.pace(5) == 0.5
+
+
+def test_where_a_look_found_nothing_the_lane_that_was_emptied_last_is_a_guess_and_only_one() -> None:
+    roster = Roster(slots=2)
+    roster.refresh([lane(1, 7), lane(2, 7)])
+    roster.took([Ask(1, 0, 2), Ask(2, 0, 2)], {2: (1, 40)})
+    assert not roster.expect(lambda _: True)
+    assert roster.empty, "it was emptied a moment ago, and nobody has looked since"
+    roster.refresh([])
+    roster.expect(lambda _: True)
+    assert [ask.lane for ask in roster.asks([], 2)] == [2]
+    roster.took([Ask(2, 0, 2)], {})
+    roster.refresh([])
+    roster.expect(lambda _: True)
+    assert roster.empty, "the guess was wrong, so it is not made again"
+
+
+def test_a_lane_that_does_not_suit_any_more_or_was_dropped_is_no_guess() -> None:
+    for suits, dropped in ((False, False), (True, True)):
+        roster = Roster(slots=2)
+        roster.refresh([lane(1, 7)])
+        roster.took([Ask(1, 0, 2)], {1: (1, 40)})
+        roster.refresh([])
+        if dropped:
+            roster.drop(1)
+        roster.expect(lambda _, suits=suits: suits)  # type: ignore[misc]
+        assert roster.empty
