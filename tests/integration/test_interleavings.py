@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from goque.maintenance.healer import Healer
 from goque.model.states import RunOutcome, Status
 from goque.postgres.database import Database, Dedicated
 from goque.queries import cancel, duplicates, finish, handback, pause, reports, retry, upkeep
@@ -128,8 +129,7 @@ class Race:
                     worker.connection.run(finish.settle(worker.id, [end]))
                 else:
                     worker.connection.run(handback.hand_back(worker.id, [(id, run)]))
-        while self.rig.heal():
-            pass
+        Healer(self.rig.database).run_once()
 
 
 def after(barrier: Barrier, connection: Dedicated, statement: Statement[Any]) -> list[Any]:
