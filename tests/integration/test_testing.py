@@ -214,6 +214,26 @@ def test_named_types_run_when_their_app_is_given_and_what_tasks_submit_follows(q
     assert "ada" in seen
 
 
+def test_hooks_run_around_named_types_here_too(queue: Queue) -> None:
+    jobs = goque.Registry()
+
+    @jobs.before
+    def veto(task: goque.TaskContext) -> None:
+        note("before")
+        if task.metadata.get("unwanted"):
+            raise goque.Cancel("nobody wants it")
+
+    @jobs.after("greet")
+    def hear(task: goque.TaskContext, outcome: goque.TaskOutcome) -> None:
+        note((outcome.kind, outcome.value))
+
+    jobs.task("greet")(lambda name: note(f"hello {name}"))
+    wanted, unwanted = queue.enqueue("greet", "ada"), queue.enqueue("greet", "bob", metadata={"unwanted": True})
+    run_queued(queue, app=jobs)
+    assert seen == ["before", "hello ada", ("done", "hello ada"), "before", ("canceled", None)]
+    assert (wanted.status, unwanted.status) == (Status.DONE, Status.CANCELED)
+
+
 def test_a_queue_that_never_comes_to_rest_is_told(queue: Queue) -> None:
     def again() -> None:
         raise Snooze(0)

@@ -159,13 +159,13 @@ def test_schedules_are_declared_as_data(jobs: Registry) -> None:
     @jobs.task("report")
     def make_report() -> None: ...
 
-    @jobs.every("15m", name="quarterly", payload={"a": 1})
+    @jobs.every("15m", name="quarterly", payload=Email("ann"))
     def poll(payload: Any) -> None: ...
 
     app = jobs.describe("pkg:jobs")
     assert app.schedules == [
         Schedule("report", "report", cron="0 3 * * *", tz="Europe/Berlin", catch_up="one", run_on_start=True),
-        Schedule("quarterly", "poll", every_s=900.0, payload={"a": 1}),
+        Schedule("quarterly", "poll", every_s=900.0, payload={"to": "ann"}),
     ]
     assert list(types(jobs)) == ["report", "poll"]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -179,9 +180,7 @@ class Registry:
             NotFound: there is no such type.
             PayloadError: the payload does not fit.
         """
-        import json
-
-        return self.find(type).call(json.loads(fitting.as_json(payload, _LARGEST_PAYLOAD)))
+        return self.find(type).call(_arrived(payload))
 
     def find(self, type: str) -> Registered:
         """
@@ -222,7 +221,7 @@ class Registry:
     def _schedule(self, when: dict[str, Any], *, name: str | None, **facts: Any) -> Callable[[Function], Function]:
         if facts["catch_up"] not in ("skip", "one", "all"):
             raise InvalidInput(f"catch_up is 'skip', 'one' or 'all', not {facts['catch_up']!r}")
-        fitting.as_json(facts["payload"], _LARGEST_PAYLOAD)
+        facts["payload"] = _arrived(facts["payload"])
 
         def register(function: Function) -> Function:
             known = [one.type.name for one in self._types.values() if one.function is function]
@@ -266,6 +265,11 @@ class Performer:
                 hook(task, outcome)
             except (Exception, SystemExit):
                 log.exception("an after-hook of task %s failed", task.task)
+
+
+def _arrived(payload: Any) -> Any:
+    """A payload as a task gets it."""
+    return json.loads(fitting.as_json(payload, _LARGEST_PAYLOAD))
 
 
 def _outcome(error: BaseException) -> TaskOutcome:
