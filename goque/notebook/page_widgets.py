@@ -131,7 +131,7 @@ def line(row: Row) -> str:
         f"{row['task_id']}" + (f"#{row['run']}" if row["run"] else ""),
         str(row["type"]).removeprefix("__main__."),
         *([f"[{row['batch']}]"] if row["batch"] else []),
-        *([in_words(row["run_s"])] if row["run_s"] is not None else []),
+        *([f"{in_words(row['run_s']):>7}"] if row["run_s"] is not None else []),
         *([f"{row['error_type']}: {row['error']}"] if row["error_type"] else []),
     ]
     return "  ".join(parts)[:160]
