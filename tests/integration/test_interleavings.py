@@ -1,4 +1,4 @@
-"""Claims, outcomes, cancels, retries and heals raced on the same rows over real connections, hundreds of times.
+"""Claims, outcomes, cancels, retries, expiries and heals raced on the same rows over real connections, very often.
 
 Each round starts some of them at one moment on rows in every state. What must hold is looked at when all have ended:
 no deadlock, no outcome written twice, no task that nobody will end, and counts that are those of the rows.
@@ -45,7 +45,7 @@ class Race:
             one.close()
 
     def round(self) -> None:
-        ids = self.rig.tasks(self.lane, TASKS, first=self.place)
+        ids = self.rig.tasks(self.lane, TASKS, first=self.place, expires=self.random.choice([None, 0.0]))
         for place in range(2):
             self.rig.follower(self.lane, ids[place], self.place + TASKS + place)
         self.place += TASKS + 2
@@ -114,6 +114,7 @@ class Race:
             lambda: four.all(upkeep.heal(claims=1)),
             lambda: four.run(upkeep.forget_claims()),
             lambda: three.all(upkeep.promote()),
+            lambda: four.run(duplicates.share(four.all(cancel.expire(limit=5)))),
             lambda: four.run(pause.pause_batch(BATCH, paused)),
             lambda: one.run(upkeep.fold(crowd=1)),
             lambda: two.run(upkeep.fold(crowd=1)),

@@ -180,6 +180,33 @@ def test_a_worker_that_is_killed_loses_nothing(scene: Scene) -> None:
     assert {row.outcome for row in scene.rig.ask("select * from goque.run")} <= {"lost", "lost_unknown"}
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
+def test_a_checkpoint_outlives_the_worker_of_its_task(scene: Scene, how: signal.Signals) -> None:
+    def read_pages() -> object:
+        import time
+
+        import goque
+
+        here = goque.context()
+        if here.restored is not None:
+            return here.restored
+        here.checkpoint({"page": 7})
+        here.progress(7, 9, "pages")
+        while True:
+            time.sleep(0.01)
+
+    task = scene.queue.submit(read_pages)
+    worker = scene.serve("--grace", "0.2")
+    said = "select id from goque.task where checkpoint is not null and progress is not null and status = 'processing'"
+    until(lambda: scene.rig.ask(said), "it runs and has said how far it is")
+    scene.serve()
+    worker.send(how)
+    assert task.result(timeout=PATIENCE) == {"page": 7}
+    outcome = "lost" if how is signal.SIGKILL else "handed_back"
+    assert list(scene.queue.history(task=task.id, order_by="run")["outcome"]) == [outcome, "done"]
+    assert task.attempts == (2 if how is signal.SIGKILL else 1)
+
+
 def test_workers_that_are_killed_one_after_the_other_lose_nothing(scene: Scene) -> None:
     batch = scene.map(1_500, max_attempts=9)
     scene.serve()
