@@ -104,6 +104,7 @@ SAMPLES = [
     told.WorkersLost([12], itself=True),
     told.TasksHealed({"error": 3, "attempts_left": 1}),
     told.TasksCleaned({"batches": 1, "tasks": 1_000}),
+    told.TasksExpired(6),
     told.TasksScheduled(7),
     told.TasksPromoted(8),
     told.TasksClaimed(9),
