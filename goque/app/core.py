@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from goque.app import apps
+from goque.app import apps, left
 from goque.app.local import LocalWorkers, ring_of
 from goque.client.callbacks import Callbacks
 from goque.client.decoding import Decoder
@@ -197,7 +197,9 @@ class Core:
         if self.dashboard is not None:
             self.dashboard.close()
         self.waker.flush()
+        served = self.local.served()
         self.local.stop()
+        left.farewell(self.database, served)
         self.waiting.close()
         self.database.close()
 
@@ -273,6 +275,8 @@ def make_core(
     )
     _at_exit(core)
     _at_fork(core)
+    if local.slots and not read_only:
+        left.announce(database, settings.owner)
     return core
 
 
@@ -293,9 +297,9 @@ def _at_fork(core: Core) -> None:
     alive = weakref.ref(core)
 
     def begin_anew() -> None:
-        left = alive()
-        if left is not None:
-            for part in (left.waiting, left.callbacks, left.waker, left.unit.singles, left.functions):
+        core = alive()
+        if core is not None:
+            for part in (core.waiting, core.callbacks, core.waker, core.unit.singles, core.functions):
                 part.after_fork()
 
     os.register_at_fork(after_in_child=begin_anew)
@@ -307,9 +311,10 @@ def _at_exit(core: Core) -> None:
     owner = os.getpid()
 
     def farewell() -> None:
-        left = alive()
-        if left is not None and os.getpid() == owner:
-            left.waker.flush()
-            left.waiting.close()
+        core = alive()
+        if core is not None and os.getpid() == owner:
+            core.waker.flush()
+            left.farewell(core.database, core.local.served())
+            core.waiting.close()
 
     atexit.register(farewell)

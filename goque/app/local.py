@@ -95,6 +95,10 @@ class LocalWorkers:
                 if before is not None and before.stdin is not None:
                     before.stdin.close()
 
+    def served(self) -> set[int]:
+        """The lanes that our own worker was told to serve; none when it was stopped, or is a parent's."""
+        return set(self._lanes) if self._process is not None and self._pid == os.getpid() else set()
+
     def pids(self) -> list[int]:
         """The processes that live."""
         with self._lock:

@@ -51,7 +51,10 @@ def duration(text: str) -> float:
 def runtime(text: str) -> float:
     """Seconds from "3h50m"; "auto" is what the batch job has left, but for a little to start and to end in."""
     if text != "auto":
-        return duration(text)
+        length = duration(text)
+        if not length:
+            raise argparse.ArgumentTypeError("in no time a worker can do nothing; leave it out for no limit")
+        return length
     left = seconds_left()
     if left is None:
         raise argparse.ArgumentTypeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from goque.queries.looking import Spans, span, span_values
@@ -11,14 +12,23 @@ from goque.sql import (
     Bind,
     Query,
     Statement,
+    any_of,
+    array,
     coalesce,
     lit,
+    not_exists,
+    now,
     scalar,
+    seconds,
     select,
     sum_,
     template,
 )
-from goque.sql.tables import FUNCTION, LANE, TALLY, TASK
+from goque.sql.expressions import Expression
+from goque.sql.tables import FUNCTION, LANE, TALLY, TASK, WORKER
+
+BEATEN_S = 15.0
+"""Who has not been heard of for so long, a lease, may have gone with its machine, and nobody was there to say so."""
 
 
 @template(read=tuple)
@@ -106,22 +116,55 @@ def code(lane: int) -> Statement[tuple[str, bytes, str]]:
     return _code.bind(lane=lane)
 
 
+def _left() -> Expression[Any]:
+    return coalesce(sum_(TALLY.new + TALLY.pending + TALLY.processing + TALLY.error), lit(0))
+
+
 @template(read=scalar)
 def _unfinished_lanes() -> Query[Any]:
-    left = coalesce(sum_(TALLY.new + TALLY.pending + TALLY.processing + TALLY.error), lit(0))
     return (
         select(LANE.id)
         .from_(LANE)
         .join(TALLY, TALLY.lane_id == LANE.id)
         .where(LANE.owner == Bind("owner", TEXT))
         .group_by(LANE.id)
-        .having(left > lit(0))
+        .having(_left() > lit(0))
     )
 
 
 def unfinished_lanes(owner: str) -> Statement[int]:
     """The lanes of an owner in which something has not ended."""
     return _unfinished_lanes.bind(owner=owner)
+
+
+@template(read=scalar)
+def _left_in() -> Query[Any]:
+    return select(_left().as_("left_over")).from_(TALLY).where(TALLY.lane_id == any_of(Bind("lanes", array(BIGINT))))
+
+
+def left_in(lanes: Sequence[int]) -> Statement[int]:
+    """How many tasks of these lanes have not ended."""
+    return _left_in.bind(lanes=list(lanes))
+
+
+@template(read=scalar)
+def _left_alone() -> Query[Any]:
+    alive = (
+        select(WORKER.id)
+        .from_(WORKER)
+        .where(WORKER.ended_at.is_null(), WORKER.lost_at.is_null(), WORKER.beat_at > now() - seconds(BEATEN_S))
+    )
+    return (
+        select(_left().as_("left_over"))
+        .from_(LANE)
+        .join(TALLY, TALLY.lane_id == LANE.id)
+        .where(LANE.owner == Bind("owner", TEXT), not_exists(alive))
+    )
+
+
+def left_alone(owner: str) -> Statement[int]:
+    """How many tasks of an owner have not ended; none where a worker lives that may be at them."""
+    return _left_alone.bind(owner=owner)
 
 
 @template(read=scalar)
