@@ -13,11 +13,14 @@ import pytest
 
 from goque.errors import DatabaseUnavailable
 from goque.history.records import records
+from goque.model.states import Status
 from goque.notebook.controls import made, usable
 from goque.notebook.dashboard import Dashboard
+from goque.notebook.kept import Kept
 from goque.notebook.page import Looks, Page
 from goque.notebook.page_html import page_html
 from goque.notebook.page_widgets import PageWidgets, line
+from goque.notebook.view import View
 
 STATUSES = ("new", "pending", "processing", "done", "error", "attempts_left", "canceled")
 
@@ -235,3 +238,28 @@ def test_there_are_widgets_where_somebody_can_use_them(
     assert (made(("cancel",), str) is not None) is there
     monkeypatch.setattr("goque.notebook.cells._shell", lambda: SimpleNamespace(kernel=object()))
     assert usable() is not None, "other kernels say nothing of it"
+
+
+def test_who_only_looks_follows_a_batch_without_buttons() -> None:
+    running = View("batch 1", 10, {Status.NEW: 5, Status.DONE: 4, Status.ATTEMPTS_LEFT: 1})
+    ended = View("batch 1", 10, {Status.DONE: 9, Status.ATTEMPTS_LEFT: 1})
+    looking, operating = made((), str), made(("pause", "resume", "cancel", "retry"), str)
+    assert looking is not None
+    assert operating is not None
+    assert looking.follow(running, "", "")
+    assert not any(looking._there(running).values())
+    assert not looking.follow(ended, "", "")
+    assert operating.follow(ended, "", ""), "what failed can be retried"
+    assert sum(operating._there(running).values()) == 3
+
+
+def test_of_what_is_kept_and_what_is_live_one_hides_the_other() -> None:
+    kept, other = Kept(), Kept()
+    assert f".{kept.name}:not(.goque-ended) {{display: none}}" in kept.hiding
+    live, ended = kept.text("<p>half</p>", False), kept.text("<p>all</p>", True)
+    assert f'class="goque-kept {kept.name}"' in live
+    assert f".{kept.live} {{display: none}}" not in live
+    assert f'class="goque-kept {kept.name} goque-ended"' in ended
+    assert f".{kept.live} {{display: none}}" in ended
+    assert kept.text("", True) == "", "an area without text stays empty"
+    assert kept.name != other.name
