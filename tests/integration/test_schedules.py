@@ -173,6 +173,20 @@ def test_after_an_outage_the_policy_says_what_is_made_up_for(
     assert rows.ask("select next_at from goque.schedule") == [(latest + HOUR,)]
 
 
+def test_of_very_many_missed_slots_the_latest_thousand_are_made_at_once(
+    database: Database, rows: Rows, turn: Callable[[], None], declare: Callable[..., bool]
+) -> None:
+    declare(replace(HOURLY, catch_up="all"))
+    rows.due("hourly", ago=5_000 * HOUR)
+    turn()
+    made = rows.slots()
+    turn()
+    assert rows.slots() == made
+    assert (len(made), made[-1] - made[0]) == (1_000, 999 * HOUR)
+    assert rows.now() - made[-1] < HOUR
+    assert Rig(database).broken() == []
+
+
 def test_a_pause_lets_slots_pass_and_nothing_makes_up_for_them(
     database: Database, rows: Rows, turn: Callable[[], None], declare: Callable[..., bool]
 ) -> None:
