@@ -94,6 +94,11 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         size(text)
 
 
+def test_a_worker_is_not_started_for_no_time_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["worker", "--max-runtime", "0"]) == 2
+    assert "in no time a worker can do nothing" in capsys.readouterr().err
+
+
 def test_a_negative_duration_is_refused() -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="negative"):
         duration("-5")
