@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from goque.model.states import Status
@@ -64,62 +64,84 @@ class OutcomeRow(NamedTuple):
     worker: int | None
 
 
-_SOURCE = TASK.as_("source")
+# One probe for each, whatever the planner thought when it made the plan: a client that began on an empty database would
+# otherwise go on reading all tasks, and all records, for a handful of outcomes.
 
 
-def _outcome_columns(task: Any) -> Any:
+def _shared(task: Any) -> Any:
+    """The task whose outcome a task shares."""
+    source = TASK.as_("source")
+    columns = (source.id, source.run, source.result, source.reason, source.worker_id)
+    return select(*columns).from_(source).where(source.id == task.same_as).limit(1).sub("shared")
+
+
+def _record(task: Any, shared: Any) -> Any:
+    """How a failed one went. Most look for none: a null key finds nothing."""
+    failed = task.status != lit(Status.DONE)
+    source = case((failed, coalesce(task.same_as, task.id)), else_=null(BIGINT))
+    columns = (RUN.error_type, RUN.error, RUN.traceback, RUN.exception, RUN.outcome, RUN.attempt, RUN.worker_id)
+    found = select(*columns).from_(RUN)
+    return (
+        found.where(RUN.task_id == source, RUN.run == coalesce(optional(shared.run), task.run)).limit(1).sub("record")
+    )
+
+
+def _outcomes(task: Any, rows: Callable[[Any], Any]) -> Any:
+    """The outcomes of tasks; ``rows`` gives them, of the columns that it is told to select."""
+    shared = _shared(task)
+    record = _record(task, shared)
+
     def of_source(name: str) -> Any:
-        return case((task.same_as.is_null(), getattr(task, name)), else_=getattr(_SOURCE, name))
+        return case((task.same_as.is_null(), getattr(task, name)), else_=getattr(shared, name))
 
     result = of_source("result")
     size = function("octet_length", INTEGER, result, nullable=True)
-    return select(
+    failed = task.status != lit(Status.DONE)
+    ran_on = coalesce(optional(record.worker_id), optional(shared.worker_id), task.worker_id)
+    query = select(
         task.id,
         task.status,
         coalesce(task.same_as, task.id).as_("source"),
         of_source("run").as_("source_run"),
         size.as_("size"),
         case((size <= lit(INLINE), result), else_=null(BYTEA)).as_("result"),
-        coalesce(task.reason, _SOURCE.reason).as_("reason"),
-        optional(RUN.error_type),
-        optional(RUN.error),
-        optional(RUN.traceback),
-        optional(RUN.exception),
-        optional(RUN.outcome.cast(TEXT)).as_("outcome"),
-        optional(RUN.attempt),
+        coalesce(task.reason, shared.reason).as_("reason"),
+        optional(record.error_type),
+        optional(record.error),
+        optional(record.traceback),
+        optional(record.exception),
+        optional(record.outcome.cast(TEXT)).as_("outcome"),
+        optional(record.attempt),
         optional(WORKER.host),
         optional(WORKER.id).as_("worker"),
     )
-
-
-def _joined(query: Any, task: Any) -> Any:
-    """With whose outcome a task shares, and how a failed one went. Most look for neither: a null key finds nothing."""
-    failed = task.status != lit(Status.DONE)
-    source = case((failed, coalesce(task.same_as, task.id)), else_=null(BIGINT))
-    worker = case((failed, coalesce(RUN.worker_id, _SOURCE.worker_id, task.worker_id)), else_=null(BIGINT))
     return (
-        query.left_join(_SOURCE, _SOURCE.id == task.same_as)
-        .left_join(RUN, (RUN.task_id == source) & (RUN.run == coalesce(_SOURCE.run, task.run)))
-        .left_join(WORKER, WORKER.id == worker)
-        .where(task.same_as.is_null() | _SOURCE.id.is_not_null())
+        rows(query)
+        .left_join_lateral(shared)
+        .left_join_lateral(record)
+        .left_join(WORKER, WORKER.id == case((failed, ran_on), else_=null(BIGINT)))
+        .where(task.same_as.is_null() | optional(shared.id).is_not_null())
     )
+
+
+def _needed() -> Any:
+    return TASK.id, TASK.status, TASK.same_as, TASK.reason, TASK.run, TASK.worker_id, TASK.result
 
 
 @template(read=OutcomeRow._make)
 def _outcomes_within() -> Query[Any]:
     span = unnest("span", first=Bind("firsts", array(BIGINT)), last=Bind("lasts", array(BIGINT)))
     ended = (
-        select(TASK.id, TASK.status, TASK.same_as, TASK.reason, TASK.run, TASK.worker_id, TASK.result)
+        select(*_needed())
         .from_(TASK)
         .where(TASK.id >= span.first, TASK.id <= span.last, TASK.status.in_(FINAL))
         .order_by(TASK.id)
         .limit(Bind("limit", INTEGER))
         .sub("ended")
     )
-    found: Query[Any] = _joined(_outcome_columns(ended).from_(span).cross_join_lateral(ended), ended).limit(
-        Bind("limit", INTEGER)
-    )
-    return found
+    found: Any = _outcomes(ended, lambda query: query.from_(span).cross_join_lateral(ended))
+    limited: Query[Any] = found.limit(Bind("limit", INTEGER))
+    return limited
 
 
 def outcomes_within(spans: Sequence[tuple[int, int]], limit: int) -> Statement[OutcomeRow]:
@@ -130,7 +152,8 @@ def outcomes_within(spans: Sequence[tuple[int, int]], limit: int) -> Statement[O
 @template(read=OutcomeRow._make)
 def _outcomes_of() -> Query[Any]:
     wanted = unnest("wanted", id=Bind("ids", array(BIGINT)))
-    found: Query[Any] = _joined(_outcome_columns(TASK).from_(wanted).join(TASK, TASK.id == wanted.id), TASK)
+    one = select(*_needed()).from_(TASK).where(TASK.id == wanted.id).limit(1).sub("one")
+    found: Query[Any] = _outcomes(one, lambda query: query.from_(wanted).cross_join_lateral(one))
     return found
 
 
