@@ -83,7 +83,11 @@ def _figures(data: dict[str, Any], name: str) -> list[str]:
         if not figure.startswith("the quickest"):
             spread = f"{short(min(values['all']))} to {short(max(values['all']))}" if len(values["all"]) > 1 else ""
             rows.append(f"| {figure} | {short(values['median'])} {values['unit']} | {spread} |")
-    return [*rows, *_compared({name: one}, with_question=False), ""]
+    rows += [*_compared({name: one}, with_question=False), ""]
+    if name in DRAWN:
+        title = DRAWN[name][2].partition(",")[0]
+        rows += [f"![{title}](pictures/benchmark-{name}.svg)", ""]
+    return rows
 
 
 def _goals(data: dict[str, Any], _: str | None) -> list[str]:
