@@ -12,12 +12,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from goque import Queue
+from goque import Queue, Status
 from goque.cli import main
 from goque.errors import DatabaseError, ReadOnly
 from goque.postgres import connections, migrations
 from goque.postgres.database import Database
-from tests.integration.conftest import MakeStatement
+from tests.integration.conftest import MakeStatement, until
 from tests.servers import running_pooler, running_server
 
 
@@ -67,6 +67,31 @@ def test_commands_work_behind_it_without_being_told(
     assert "named" in capsys.readouterr().out
     main(["doctor"])
     assert "answers in" in capsys.readouterr().out
+
+
+def test_a_worker_stops_in_order_behind_it(pooled_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs past the grace goes back uncharged, with all that was claimed; nothing waits for a lease."""
+    monkeypatch.setenv("GOQUE_SECRET", "a secret for the tests of poolers")
+
+    def wait_for_ever(place: int, folder: str) -> None:
+        import time
+        from pathlib import Path
+
+        (Path(folder) / f"began-{place}").touch()
+        while True:
+            time.sleep(0.01)
+
+    with Queue(pooled_dsn, schema="stopped", migrate=True, listen=False) as queue:
+        batch = queue.map(wait_for_ever, range(20), kwargs={"folder": str(tmp_path)})
+        served = ["worker", "--no-listen", "--concurrency", "2", "--grace", "3.5s", "--schema", "stopped"]
+        command = [sys.executable, "-m", "goque.cli", *served]
+        with subprocess.Popen(command, env={**os.environ, "GOQUE_DSN": pooled_dsn}) as worker:
+            until(lambda: len(list(tmp_path.glob("began-*"))) == 2, "two of them run", patience=60)
+            worker.terminate()
+            assert worker.wait(60) == 0
+        assert batch.counts()[Status.NEW] == 20
+        assert [task.attempts for task in batch.tasks()] == [0] * 20
+        assert queue.workers(alive=True).empty
 
 
 def test_sessions_are_really_shared(pooled: Database, statement: MakeStatement) -> None:
