@@ -23,7 +23,7 @@ from goque.errors import GoqueError, InvalidInput, NotFound, NotSerializable
 from goque.model.eligibility import minor
 from goque.model.identity import position_of, task_id
 from goque.model.states import Counts, Status, statuses_of
-from goque.notebook.cells import named
+from goque.notebook.cells import named_in
 from goque.postgres.verbs import Verbs
 from goque.queries import pause, reading
 from goque.queries.moments import Word
@@ -239,16 +239,13 @@ class Batch:
         """
         from goque.history import frames
 
-        found = frames.errors(self._core.database, spans=self._spans)
-        for column in ("user_frame", "traceback"):
-            found[column] = found[column].map(named, na_action="ignore").astype(found[column].dtype)
-        return found
+        return named_in(frames.errors(self._core.database, spans=self._spans))
 
     def history(self, **filters: Any) -> DataFrame:
         """``q.history`` of this batch."""
         from goque.history import frames
 
-        return frames.history(self._core.database, within=self._spans, **filters)
+        return named_in(frames.history(self._core.database, within=self._spans, **filters))
 
     def to_frame(self, inputs: bool = True, expand: bool = True) -> DataFrame:
         """One row per item: position, status, its input and its value, or its error. Never blocks, never raises.

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from goque.app.core import Core
+from goque.notebook.cells import named_in
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,7 +32,7 @@ class Looking:
         """
         from goque.history import frames
 
-        return frames.history(self._core.database, owner_name=self._core.settings.owner, **filters)
+        return named_in(frames.history(self._core.database, owner_name=self._core.settings.owner, **filters))
 
     def tasks(self, **filters: Any) -> DataFrame:
         """One row per task, newest first."""

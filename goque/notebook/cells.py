@@ -10,7 +10,10 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _IN_TRACEBACK = re.compile(r'File "<notebook cell (\w+)>", line (\d+)')
 _ANYWHERE = re.compile(r"<notebook cell (\w+)>(?::(\d+)( (?=\S))?)?")
@@ -23,6 +26,15 @@ def named(text: str, cells: Mapping[str, int] | None = None) -> str:
     known = numbers() if cells is None else cells
     text = _IN_TRACEBACK.sub(lambda found: _spelled(found, known), text)
     return _ANYWHERE.sub(lambda found: _spelled(found, known), text)
+
+
+def named_in(frame: DataFrame) -> DataFrame:
+    """The frame with its cells named likewise. It is the caller's own, and is changed."""
+    cells = numbers()
+    for column in cells and frame.columns.intersection(["user_frame", "traceback"]):
+        texts = frame[column]
+        frame[column] = texts.map(lambda text: named(text, cells), na_action="ignore").astype(texts.dtype)
+    return frame
 
 
 def numbers() -> Mapping[str, int]:

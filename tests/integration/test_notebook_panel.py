@@ -37,7 +37,8 @@ one.progress()
 LUCKY = "path.touch()\none[0].retry()\none[0].result() == str(path)"
 OTHER = "other = q.map(halve, range(1, 9))\nother"
 ERRORS = (
-    "[str(batch.errors().loc[0, name]) for name in ('user_frame', 'error', 'example', 'count')], batch[13].traceback"
+    "[str(batch.errors().loc[0, name]) for name in ('user_frame', 'error', 'example', 'count')], "
+    "[batch[13].traceback, q.history(failed=True)['traceback'][0], batch.history(failed=True)['traceback'][0]]"
 )
 
 
@@ -67,9 +68,9 @@ def test_the_last_state_of_a_batch_stays_in_the_notebook(server_home: Path, monk
     assert "2 of 40 x" in part["text/html"]
     assert '<progress max="2" value="2"' in part["text/html"]
     (said,) = outputs(notebook.cells[3])
-    grouped, traceback = ast.literal_eval(said["text/plain"])
+    grouped, tracebacks = ast.literal_eval(said["text/plain"])
     assert grouped == ["Cell In[1], line 5, in halve", "unlucky #", "unlucky 0", "4"]
-    assert "  Cell In[1], line 5, in halve\n    raise ValueError" in traceback
+    assert all("  Cell In[1], line 5, in halve\n    raise ValueError" in traceback for traceback in tracebacks)
     # Nothing but a last look at the end of the last cell makes this the last state.
     (other,) = [output for output in outputs(notebook.cells[4]) if output["text/plain"]]
     assert "8 of 8 ended (8 done)" in other["text/plain"]
