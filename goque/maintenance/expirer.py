@@ -11,7 +11,7 @@ from goque.service import Service
 class Expirer(Service):
     """Looks every few seconds: one probe of an index that holds only what waits and can expire."""
 
-    def __init__(self, database: Verbs, *, interval: float = 5.0, events: Events | None = None) -> None:
+    def __init__(self, database: Verbs, *, interval: float = 10.0, events: Events | None = None) -> None:
         super().__init__("expirer", interval=interval, jitter=0.3)
         self._database = database
         self._events = events or Events()

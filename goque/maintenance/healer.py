@@ -42,6 +42,8 @@ class Healer(Service):
         again = False
         if ended := sum(self._database.all(workers.hang_up())):
             log.warning("ended %s sessions that lost workers had left in the middle of a transaction", ended)
+        if self._database.first(upkeep.left_behind()) is None:
+            return None
         while not self.stopping.is_set():
             [rows] = self._database.pipeline([upkeep.heal()])
             if rows:

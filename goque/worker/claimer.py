@@ -25,7 +25,10 @@ from goque.worker.roster import PATIENCE_S, Ask, Roster
 MOST_TO_WRITE = 4_096
 """With so many tasks held, outcomes that could not be written included, nothing more is claimed."""
 LARGE_AT_ONCE = 32 * 1024 * 1024
-SHORTEST_LOOK, LONGEST_LOOK = 0.02, 3.0
+SHORTEST_LOOK, LONGEST_LOOK = 0.02, 6.0
+"""An idle worker looks ever more seldom, since it is told of work."""
+LONGEST_LOOK_UNTOLD = 0.5
+"""The same for one that does not listen."""
 LOOK_AGAIN_S = 1.0
 """Lanes that came since the last look are found after this long, also while those that are known have work."""
 MOMENT_S = 0.001

@@ -26,7 +26,7 @@ from goque.queries.programs import programs as programs_of
 from goque.sql import Statement
 from goque.version import VERSION
 from goque.worker.channel.jobs import MIB, PoolKind, Submission
-from goque.worker.claimer import LONGEST_LOOK, Claimer
+from goque.worker.claimer import LONGEST_LOOK, LONGEST_LOOK_UNTOLD, Claimer
 from goque.worker.completer import Completer
 from goque.worker.desk import Desk, Me
 from goque.worker.dispatcher import Dispatcher
@@ -162,7 +162,7 @@ class Crew:
             programs,
             ledger,
             wake_dispatcher=pool.wake,
-            longest_look=LONGEST_LOOK if config.listen else LONGEST_LOOK / 6,
+            longest_look=LONGEST_LOOK if config.listen else LONGEST_LOOK_UNTOLD,
             claimed=lambda tasks: self.events.emit(TasksClaimed(tasks)),
             fetching=self.porter.fetches_for,
         )
