@@ -90,7 +90,7 @@ _SETTINGS = (
         "default_transaction_isolation",
         ("read committed",),
         Severity.WARNING,
-        "claims and outcomes of several workers fail each other's transactions and are repeated",
+        "behind a pooler, claims and outcomes of several workers fail each other's transactions and are repeated",
     ),
     _Bad("idle_session_timeout", ("0",), Severity.WARNING, "sessions that listen are ended; work is noticed later"),
     _Bad("transaction_timeout", ("0",), Severity.WARNING, "a large map that takes longer is refused"),

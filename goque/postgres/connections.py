@@ -44,6 +44,8 @@ LIMITS = {
 }
 # The same the other way round: a client that is gone without a word keeps its session, and what it has locked, so long.
 _KEEPALIVES = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+# Who waited for a lock must see what the other wrote. Sessions of a pooler have what the database says (see doctor).
+_ISOLATION = {"default_transaction_isolation": r"read\ committed"}
 _FORMS = {"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex"}
 # Without statistics (right after a large COPY) the planner sorts all ready rows for each claim, at a fifth of the pace.
 # Claims and heartbeats share a connection: one wait for a lock must not cost a worker its lease.
@@ -88,7 +90,7 @@ class Profile:
     def session_settings(self) -> dict[str, str]:
         """What the server is told at connect."""
         reading = {"default_transaction_read_only": "on"} if self.read_only else {}
-        return LIMITS | _KEEPALIVES | _FORMS | reading | (PINNED if self.planner == "pinned" else FREE)
+        return LIMITS | _KEEPALIVES | _ISOLATION | _FORMS | reading | (PINNED if self.planner == "pinned" else FREE)
 
     def transaction_settings(self) -> dict[str, str]:
         """What each transaction begins with; empty where the session has it already."""

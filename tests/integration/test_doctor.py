@@ -41,7 +41,7 @@ def ill() -> Iterator[str]:
 
 
 def found(dsn: str, secret: str = SECRET, **more: Any) -> list[Finding]:
-    database = Database(dsn)
+    database = Database(dsn, pooler=True)  # as the command does, so that sessions have the settings of the server
     try:
         return diagnose(database, KeyRing.from_text(secret) if secret else KeyRing.empty(), **more)
     finally:

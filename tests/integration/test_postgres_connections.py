@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
 from goque.errors import DatabaseUnavailable
@@ -44,6 +45,16 @@ def test_the_dsn_wins_over_our_settings(dsn: str, statement: MakeStatement) -> N
     assert database.one(_setting(statement, "application_name")) == "mine"
     assert database.one(_setting(statement, "statement_timeout")) == "7s"
     assert database.one(_setting(statement, "lock_timeout")) == "10s"
+    database.close()
+
+
+def test_sessions_read_what_is_committed_whatever_the_database_prefers(dsn: str, statement: MakeStatement) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            f'ALTER DATABASE "{connection.info.dbname}" SET default_transaction_isolation = serializable'
+        )
+    database = Database(dsn)
+    assert database.one(_setting(statement, "transaction_isolation")) == "read committed"
     database.close()
 
 
