@@ -16,6 +16,7 @@ from goque import Queue
 from tests import moves
 from tests.conftest import _new_database
 from tests.integration.conftest import SECRET, until
+from tests.scenarios.scene import Scene
 
 APP = "tests.scenarios.workshop:jobs"
 
@@ -76,3 +77,11 @@ def works(server_dsn: str, template: str, name: str, folder: Path) -> Iterator[W
             yield made
         finally:
             made.close()
+
+
+@pytest.fixture
+def scene(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setenv("GOQUE_SECRET", SECRET)
+    made = Scene(dsn, tmp_path)
+    yield made
+    made.close()
