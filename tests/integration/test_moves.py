@@ -10,6 +10,7 @@ import pytest
 
 from goque.model.states import FINAL, MAX_LOSSES, MOVES, Move, RunOutcome, Status
 from goque.postgres.database import Database
+from goque.queries import cancel
 from goque.queries.claim import Claimed
 from tests import moves
 from tests.rig import Rig, Worker
@@ -83,6 +84,13 @@ class Stage:
             self.claim()
         self.lose()
 
+    def expire(self) -> None:
+        if self.held is not None:
+            self.worker.hand_back(self.held)
+        with psycopg.connect(self.rig.database.dsn) as connection:
+            connection.execute("update goque.task set expires_at = now()")
+        assert self.rig.database.all(cancel.expire()) == [self.id]
+
     def share(self, outcome: Status) -> None:
         getattr(self, outcome)()
         source = self.id
@@ -110,6 +118,8 @@ def act_of(move: Move) -> Act:
         return WORKER[move.after]
     if move.by == "healer":
         return Stage.lose if move.before is Status.PROCESSING else Stage.lose_too_often
+    if move.by == "expiry":
+        return Stage.expire
     if move.by == "promotion":
         return lambda on: on.rig.promote()
     if move.by == "person" and move.after is Status.CANCELED:
