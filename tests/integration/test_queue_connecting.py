@@ -224,6 +224,7 @@ def test_a_million_items_from_a_generator_are_stored_in_bounded_memory(dsn: str,
     assert seconds < 45
 
 
+@pytest.mark.direct
 def test_the_end_of_a_queue_ends_its_workers_and_leaves_the_work(dsn: str) -> None:
     with Queue(dsn, workers=2) as queue:
         assert queue.submit(pow, 2, 2).result(timeout=20) == 4

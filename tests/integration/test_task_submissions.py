@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ from tests.rig import Rig
 def q(request: pytest.FixtureRequest, server_dsn: str, template_database: str) -> Iterator[Queue]:
     """A queue with one worker of two slots that runs functions and the shop's types."""
     with (
-        _new_database(server_dsn, f"goque_spawn_{request.param}", template=template_database) as dsn,
+        _new_database(server_dsn, f"goque_spawn_{request.param}_{os.getpid()}", template=template_database) as dsn,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("GOQUE_SECRET", SECRET)

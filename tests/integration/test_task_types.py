@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from tests.integration.shop import Email
 def q(request: pytest.FixtureRequest, server_dsn: str, template_database: str) -> Iterator[Queue]:
     """A queue with one worker of two slots that runs the shop's types."""
     with (
-        _new_database(server_dsn, f"goque_types_{request.param}", template=template_database) as dsn,
+        _new_database(server_dsn, f"goque_types_{request.param}_{os.getpid()}", template=template_database) as dsn,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("GOQUE_SECRET", SECRET)
