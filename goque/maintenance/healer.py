@@ -40,9 +40,10 @@ class Healer(Service):
 
     def run_once(self) -> float | None:
         again = False
-        if ended := sum(self._database.all(workers.hang_up())):
-            log.warning("ended %s sessions that lost workers had left in the middle of a transaction", ended)
-        if self._database.first(upkeep.left_behind()) is None:
+        ended, left = self._database.pipeline([workers.hang_up(), upkeep.left_behind()])
+        if any(ended):
+            log.warning("ended %s sessions that lost workers had left in the middle of a transaction", sum(ended))
+        if not left:
             return None
         while not self.stopping.is_set():
             [rows] = self._database.pipeline([upkeep.heal()])

@@ -7,6 +7,7 @@ That process may die in between, or meet rows that are locked. What it left is f
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from goque.model.identity import task_id
 from goque.postgres.verbs import Verbs
@@ -22,7 +23,7 @@ RANGE = 20_000
 
 
 class Sweeper(Service):
-    """Looks now and then; with nothing left behind that costs two small reads."""
+    """Looks now and then; with nothing left behind that costs two small reads at once."""
 
     def __init__(self, database: Verbs, *, interval: float = 15.0, patience: float = PATIENCE) -> None:
         super().__init__("sweeper", interval=interval, jitter=0.3)
@@ -31,19 +32,19 @@ class Sweeper(Service):
         self._after = 0
 
     def run_once(self) -> float | None:
-        self._cancel_the_rest()
-        return self._share_what_was_missed()
+        half, page = self._database.pipeline([upkeep.half_canceled(self._patience), upkeep.inputs(self._after)])
+        self._cancel_the_rest(half)
+        return self._share_what_was_missed(page)
 
-    def _share_what_was_missed(self) -> float | None:
+    def _share_what_was_missed(self, page: list[upkeep.Input]) -> float | None:
         """One page of the edges each time, so that many that wait cost no more than a few."""
-        page = self._database.all(upkeep.inputs(self._after))
         self._after = max((one.id for one in page), default=0) if len(page) >= upkeep.STEP else 0
         if final := sorted({one.id for one in page if one.final}):
             self._share(final)
         return self.interval / 10 if self._after else None
 
-    def _cancel_the_rest(self) -> None:
-        for lane, batch, total, reason, wanted_by in self._database.all(upkeep.half_canceled(self._patience)):
+    def _cancel_the_rest(self, half_canceled: list[tuple[Any, ...]]) -> None:
+        for lane, batch, total, reason, wanted_by in half_canceled:
             for first in range(task_id(batch, 0), task_id(batch, total), RANGE):
                 if self.stopping.is_set():
                     return
