@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 from typing import Any, NamedTuple
 
 import psycopg
@@ -286,3 +288,16 @@ class Worker:
 
 def _runs(tasks: Sequence[Claimed]) -> list[tuple[int, int]]:
     return [(task.id, task.run) for task in tasks]
+
+
+def at_once(acts: Sequence[Callable[[], Any]]) -> None:
+    """Begin all of them at one moment, each in a thread of its own; a deadlock is an error."""
+    barrier = Barrier(len(acts))
+
+    def started(act: Callable[[], Any]) -> Any:
+        barrier.wait(10)
+        return act()
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        for future in [threads.submit(started, act) for act in acts]:
+            future.result(30)

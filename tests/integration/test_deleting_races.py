@@ -8,8 +8,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ import pytest
 from goque.maintenance import cleaner
 from goque.postgres.database import Database, Dedicated
 from goque.queries import cancel, cleaning, deleting, duplicates, retry, upkeep
-from tests.rig import BATCH, Rig
+from tests.rig import BATCH, Rig, at_once
 
 ROUNDS, TASKS = 40, 6
 LEFT = ("task", "run", "lane", "tally", "external_id", "dependency", "deleted_batch")
@@ -56,7 +54,7 @@ class Race:
 
         cancels = self.random.random() < 0.3
         acts = [end, lambda: thief.claim(self.lane, 2), *self.peoples_acts(ids, cancels=cancels)]
-        self.race(acts)
+        at_once(acts)
         for person in self.people[:2]:
             finish_deleted(person)
         self.rig.database.run(cleaning.delete_stray_counts())
@@ -69,17 +67,6 @@ class Race:
             assert not self.retried, "deleted, though somebody was told that it runs again"
         assert {table: rows for table in LEFT if (rows := self.rig.ask(f"select * from goque.{table}"))} == {}
         return "there" if there else "deleted"
-
-    def race(self, acts: list[Callable[[], Any]]) -> None:
-        barrier = Barrier(len(acts))
-
-        def started(act: Callable[[], Any]) -> Any:
-            barrier.wait(10)
-            return act()
-
-        with ThreadPoolExecutor(len(acts)) as threads:
-            for future in [threads.submit(started, act) for act in acts]:
-                future.result(30)  # a deadlock is an error here
 
     def peoples_acts(self, ids: list[int], *, cancels: bool) -> list[Callable[[], Any]]:
         one, two, three, four, five, six, seven = self.people

@@ -21,7 +21,7 @@ from goque.postgres.database import Database, Dedicated
 from goque.queries import cancel, duplicates, finish, handback, pause, reports, retry, upkeep
 from goque.queries.claim import Claimed
 from goque.sql import Statement
-from tests.rig import BATCH, Rig, Worker
+from tests.rig import BATCH, Rig, Worker, at_once
 
 ROUNDS = 60
 TASKS = 12
@@ -57,22 +57,11 @@ class Race:
             self.rig.lose(self.workers[loser].id)
         acts = [self.worker_acts(worker, tasks) for worker, tasks in zip(self.workers, held, strict=True)]
         acts += self.random.sample(self.peoples_acts(ids), 4)
-        self.race(acts)
+        at_once(acts)
         self.workers[loser].connection.close()
         self.rig.lose(self.workers[loser].id)
         self.workers[loser] = self.rig.worker()
         self.rest()
-
-    def race(self, acts: list[Callable[[], Any]]) -> None:
-        barrier = Barrier(len(acts))
-
-        def started(act: Callable[[], Any]) -> Any:
-            barrier.wait(10)
-            return act()
-
-        with ThreadPoolExecutor(len(acts)) as threads:
-            for future in [threads.submit(started, act) for act in acts]:
-                future.result(30)  # a deadlock is an error here
 
     def worker_acts(self, worker: Worker, tasks: list[Claimed]) -> Callable[[], None]:
         """Some outcome for each task, in an order of its own, then what is done about those that did not match."""

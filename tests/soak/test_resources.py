@@ -332,7 +332,7 @@ def test_three_long_analyses_slow_nothing_down(queue: Queue, server: Server, mem
     for thread in threads:
         thread.join()
     noted_figures("three_analyses", plain=round(plain), beside=round(beside))
-    assert beside >= 0.5 * plain
+    assert beside >= 0.9 * plain
 
 
 def test_ten_million_finished_tasks_slow_nothing_down(queue: Queue, server: Server, member: Member) -> None:
