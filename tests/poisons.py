@@ -17,8 +17,8 @@ import psutil
 from goque import Fixed, Queue, Status
 from goque.model.states import RunOutcome
 
-MEMORY = 200
-"""MiB that a child may use (``--max-memory 200MiB``)."""
+MEMORY = 400
+"""MiB that a child may use: twice what a result of 200 MiB needs, which is refused for its own reason."""
 FORKS = 5
 """How often a fork bomb doubles: 31 processes beside the task's own."""
 
