@@ -118,7 +118,7 @@ def harm_nobody_else(queue: Queue, pids: Path, *, copies: int = 1, neighbours: i
         for _ in range(copies)
     ]
     others = queue.map(double, range(neighbours))
-    assert others.results(timeout=120) == [2 * x for x in range(neighbours)]
+    assert others.results(timeout=100 + 15 * copies) == [2 * x for x in range(neighbours)]
     assert {task.attempts for task in others.tasks()} == {1}
     for name, task in given:
         assert task.wait(600), name
