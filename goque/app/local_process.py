@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from goque.app.duties import SharedDuties
+from goque.app.garbage import spare_collector
 from goque.app.local import ring_of
 from goque.app.signals import on_stop
 from goque.app.spawning import Spawner
@@ -45,6 +46,7 @@ def main() -> None:
     worker = Worker(database, ring, config, duties=duties, spawner=Spawner, events=events)
     on_stop(lambda _: worker.request_stop())
     threading.Thread(target=_follow_owner, args=(worker, orders), name="goque-owner", daemon=True).start()
+    spare_collector()
     worker.run()
     database.close()
 

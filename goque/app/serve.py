@@ -10,6 +10,7 @@ from functools import partial
 
 from goque.app.apps import declare, gathered
 from goque.app.duties import SharedDuties
+from goque.app.garbage import spare_collector
 from goque.app.local import ring_of
 from goque.app.signals import on_stop
 from goque.app.spawning import Spawner
@@ -82,6 +83,7 @@ def serve(
         worker.request_stop()
 
     on_stop(stop)
+    spare_collector()
     try:
         with _served(worker, events, metrics):
             worker.run()
