@@ -135,11 +135,12 @@ class Singles:
         """
         if single.external_id is not None:
             return self._store_once(single, type_name, options)
-        notify = self._notification(single)
-        if notify is None:
-            self._database.all(enqueue.single(single))
+        if is_delayed(single):
+            self._database.pipeline(enqueue.told(single, self._waker.statement(Word.DUE)))
+        elif self._is_inside:
+            self._database.pipeline(enqueue.told(single, self._waker.statement()))
         else:
-            self._database.pipeline([enqueue.single(single), notify])
+            self._waker.telling(lambda word: self._database.pipeline(enqueue.told(single, word)))
         return Submitted(single.id, single.lane)
 
     def store_many(self, singles: list[Single]) -> None:
@@ -187,11 +188,6 @@ class Singles:
             if self._is_inside and error.sqlstate == TOO_OLD:
                 return False
             raise
-
-    def _notification(self, single: Single) -> Any:
-        if is_delayed(single):
-            return self._waker.statement(Word.DUE)
-        return self._waker.statement() if self._is_inside else self._waker.due()
 
 
 def is_delayed(single: Single) -> bool:

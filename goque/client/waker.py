@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from goque.errors import DatabaseError
 from goque.postgres.verbs import Verbs
@@ -16,39 +17,47 @@ log = logging.getLogger("goque.client")
 
 QUIET_S = 0.01
 """At most one notification in this time: a notification takes a lock of the whole database at commit."""
+LATEST_S = 2 * QUIET_S
+"""What is stored is told of after so long, if nothing that was stored later has taken the notification along."""
 
 
 class Waker:
-    """The first enqueue notifies at once; those that follow share one notification at the end of the quiet time."""
+    """The first enqueue notifies, then one in each quiet time; the last one by a timer, unless it did so itself."""
 
     def __init__(self, database: Verbs) -> None:
         self._database = database
         self._channel = channel(database.schema)
         self._lock = threading.Lock()
         self._said_at = 0.0
+        self._owed_since: float | None = None
+        """Since when there is something stored that nobody was told of (``time.monotonic()``)."""
+        self._owed_last = 0.0
+        """When the last of it was stored."""
         self._timer: threading.Timer | None = None
 
     def after_fork(self) -> None:
         """Begin anew in a forked process, where no timer runs."""
         self._lock = threading.Lock()
-        self._timer = None
+        self._owed_since = self._timer = None
 
     def statement(self, word: Word = Word.WORK) -> Statement[object]:
         """A notification that goes out with a transaction of its own sender."""
         return enqueue.wake(self._channel, word)
 
-    def due(self) -> Statement[object] | None:
-        """A notification to send along now, None when one will be sent presently."""
+    def telling(self, store: Callable[[Statement[object] | None], object]) -> None:
+        """Store something that workers are told of, by the statement it is called with or, without one, soon after."""
+        began = time.monotonic()
         with self._lock:
-            now = time.monotonic()
-            if self._timer is None and now - self._said_at >= QUIET_S:
-                self._said_at = now
-                return self.statement()
-            if self._timer is None:
-                self._timer = threading.Timer(QUIET_S, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
-            return None
+            is_due = began - self._said_at >= QUIET_S
+            if is_due:
+                self._said_at = began
+        store(self.statement() if is_due else None)
+        with self._lock:
+            if not is_due:
+                self._owe()
+            elif self._owed_since is not None:
+                # Whoever hears of this finds all that was stored before it began.
+                self._owed_since = None if self._owed_last <= began else began
 
     def say(self, word: Word) -> None:
         """Notify now."""
@@ -58,12 +67,34 @@ class Waker:
         """Send the notification that is still owed, if one is."""
         with self._lock:
             timer, self._timer = self._timer, None
-            if timer is None:
+            if timer is not None:
+                timer.cancel()
+            if self._owed_since is None:
                 return
-            timer.cancel()
-            self._said_at = time.monotonic()
+            self._owed_since, self._said_at = None, time.monotonic()
         try:
             self._database.run(self.statement())
         except DatabaseError as error:
             # The work is stored; workers look for themselves every few seconds.
             log.debug("workers could not be notified: %s", error)
+
+    def _owe(self) -> None:
+        self._owed_last = time.monotonic()
+        if self._owed_since is None:
+            self._owed_since = self._owed_last
+        if self._timer is None:
+            self._wait(LATEST_S)
+
+    def _wait(self, pause: float) -> None:
+        self._timer = threading.Timer(pause, self._time_is_up)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _time_is_up(self) -> None:
+        with self._lock:
+            self._timer = None
+            left = 0.0 if self._owed_since is None else self._owed_since + LATEST_S - time.monotonic()
+            if left > 0:
+                self._wait(left)
+                return
+        self.flush()

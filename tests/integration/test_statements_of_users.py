@@ -6,10 +6,34 @@ import psycopg
 import pytest
 
 from goque.model.states import RunOutcome, Status
-from goque.queries import cancel, claim, pause, retry
+from goque.queries import cancel, claim, enqueue, pause, retry
+from goque.queries.enqueue import Single
 from tests.rig import BATCH, Rig, Worker
 
 CANCELED, NEW, LEFT = Status.CANCELED, Status.NEW, Status.ATTEMPTS_LEFT
+
+
+class TestSingles:
+    def test_a_plain_task_is_stored_and_counted_as_by_the_statement_for_all(self, rig: Rig, lane: int) -> None:
+        rig.database.run(enqueue.single(Single(1, lane, b"arguments", 5)))
+        [told] = enqueue.told(Single(2, lane, b"arguments", 5), enqueue.wake("goque_goque", "work:"))
+        with psycopg.connect(rig.database.dsn, autocommit=True) as hearing:
+            hearing.execute("listen goque_goque")
+            rig.database.run(told)
+            [word] = hearing.notifies(timeout=10.0, stop_after=1)
+            rig.database.all(enqueue.singles([Single(3, lane, b"arguments", 5)]))
+            rows = hearing.execute("select to_jsonb(task) - 'id' - 'seq' - 'created_at' from goque.task").fetchall()
+            counts = hearing.execute("select to_jsonb(tally) - 'changed_at' from goque.tally").fetchall()
+        assert word.payload == "work:"
+        assert len(rows) == len(counts) == 3
+        assert rows[0] == rows[1] == rows[2]
+        assert counts[0] == counts[1] == counts[2]
+
+    def test_what_is_more_than_plain_is_not_stored_as_plain(self) -> None:
+        plain = Single(1, 1, b"arguments", 3)
+        assert enqueue.is_plain(plain)
+        for field in Single._fields[4:]:
+            assert not enqueue.is_plain(plain._replace(**{field: "something"})), field
 
 
 class TestCancelAndSettle:
