@@ -82,7 +82,7 @@ class _One(Roster):
     def offer(self, lane: Listed) -> None:
         self._listed = [lane]
 
-    def asks(self, held: Iterable[tuple[int, int]], free: int) -> list[Ask]:
+    def asks(self, held: Iterable[tuple[int, int]], free: int, over: int = 0) -> list[Ask]:
         return [Ask(lane.lane, 0, 1) for lane in self._listed[:1]]
 
     def refresh(self, listed: Sequence[Listed]) -> None:

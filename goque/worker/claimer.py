@@ -164,9 +164,9 @@ class Claimer(Attendant):
 
     def _asks(self) -> list[Ask]:
         free = self._free()
-        asks = self._roster.asks(self._desk.by_lane(), free)
-        wanted = sum(ask.want for ask in asks)
         ready, waiting, held = self._desk.load()
+        asks = self._roster.asks(self._desk.by_lane(), free, waiting)
+        wanted = sum(ask.want for ask in asks)
         # Not for a handful of rows while there is plenty: a claim costs a round trip whatever it brings.
         worth_it = (free and not ready) or wanted >= max(8, (held - waiting) // 2)
         return asks if worth_it else []

@@ -129,6 +129,8 @@ class Desk:
         self._ready: deque[Held] = deque()
         self._ended: list[Ended] = []
         self._unstarted: list[Held] = []
+        self._over = 0
+        """Held tasks that have ended or go back, those included that are just being written."""
         self._lanes: Counter[int] = Counter()
         self._claims: Counter[int] = Counter()
         self._closed_claims: list[int] = []
@@ -154,6 +156,7 @@ class Desk:
         with self.changed:
             before = len(self._ended)
             self._ended.extend(outcomes)
+            self._over += len(self._ended) - before
             # Waking the completer for each of them would cost more than writing them.
             if not before or len(self._ended) >= WORTH_WRITING:
                 self.changed.notify_all()
@@ -161,7 +164,9 @@ class Desk:
     def unstarted(self, tasks: Iterable[Held]) -> None:
         """Tasks to be handed back that have not been started."""
         with self.changed:
+            before = len(self._unstarted)
             self._unstarted.extend(tasks)
+            self._over += len(self._unstarted) - before
             self.changed.notify_all()
 
     def outgoing(self, most: int) -> tuple[list[Ended], list[Held], list[int]]:
@@ -196,6 +201,7 @@ class Desk:
                 # Handed back and claimed again at once, a later run of it may stand in its place.
                 if self._held.get(held.id) is held:
                     del self._held[held.id]
+            self._over -= len(over)
             _take_off(self._lanes, Counter(held.lane for held in over))
             self._closed_claims += _take_off(self._claims, Counter(held.claim for held in over))
             if len(self._ready) < LOW:
@@ -285,9 +291,9 @@ class Desk:
             return list(self._lanes.items())
 
     def load(self) -> tuple[int, int, int]:
-        """How many are ready, how many have ended and wait to be written, and how many are held in all."""
+        """How many are ready, how many have ended and are not yet written, and how many are held in all."""
         with self.changed:
-            return len(self._ready), len(self._ended) + len(self._unstarted), len(self._held)
+            return len(self._ready), self._over, len(self._held)
 
     @property
     def idle(self) -> bool:
@@ -300,6 +306,7 @@ class Desk:
         with self.changed:
             for collection in (self._held, self._ready, self._ended, self._unstarted, self._lanes, self._claims):
                 collection.clear()
+            self._over = 0
             self._closed_claims.clear()
 
 

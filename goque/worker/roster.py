@@ -112,8 +112,11 @@ class Roster:
         if (code := self._codes.get(lane)) is not None:
             yield _known(self._usual, code, Pace())
 
-    def asks(self, held: Sequence[tuple[int, int]], free: int) -> list[Ask]:
-        """What to claim now, given the number of tasks held by lane and the number of ``free`` slots."""
+    def asks(self, held: Sequence[tuple[int, int]], free: int, over: int = 0) -> list[Ask]:
+        """What to claim now, given the number of tasks held by lane and the number of ``free`` slots.
+
+        ``over`` of those that are held have ended: what waits to be written must not keep the next from coming.
+        """
         listed = self._listed  # the dispatcher may drop a lane meanwhile
         room_of = self._rooms(held)
         if room_of:
@@ -127,7 +130,7 @@ class Roster:
             load += number * (self.pace(held_lane) or HORIZON)
             count += number
         budget = (self.slots * HORIZON - load) / len(lanes)
-        room = (2 * ROWS_PER_CLAIM - count) // len(lanes)
+        room = (2 * ROWS_PER_CLAIM - (count - over)) // len(lanes)
         share = -(-free // len(lanes))
         asks = []
         for lane in lanes:

@@ -499,6 +499,21 @@ class TestDesk:
         assert desk.by_lane() == []
         assert desk.outgoing(10)[2] == [1, 2]
 
+    def test_what_is_being_written_is_over_until_it_is_written(self) -> None:
+        desk = Desk()
+        runs, ends, goes_back = (held_at(task, 1, lane=7) for task in (1, 2, 3))
+        desk.claimed([runs, ends, goes_back])
+        desk.ended([Ended(ends, Outcome("done"))])
+        desk.unstarted([goes_back])
+        assert desk.load() == (0, 2, 3)
+        ended, unstarted, claims = desk.outgoing(10)
+        assert desk.load() == (0, 2, 3)
+        desk.unwritten(ended, unstarted, claims)
+        assert desk.load() == (0, 2, 3)
+        desk.outgoing(10)
+        desk.written([ends, goes_back])
+        assert desk.load() == (0, 0, 1)
+
     def test_results_are_written_in_messages_of_a_size_that_postgresql_takes(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

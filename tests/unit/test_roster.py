@@ -23,6 +23,15 @@ def test_the_first_claim_of_an_unknown_function_takes_free_slots_only() -> None:
     assert wanted(roster, 1) > 100
 
 
+def test_what_has_ended_and_waits_to_be_written_takes_no_room_from_what_is_claimed() -> None:
+    roster = Roster(2)
+    roster.refresh([lane(1, 7)])
+    roster.measured(1, [0.00001])
+    full = [(1, 2 * rosters.ROWS_PER_CLAIM)]
+    assert roster.asks(full, 0) == []
+    assert [ask.want for ask in roster.asks(full, 0, over=700)] == [700]
+
+
 def test_another_batch_of_a_function_begins_with_what_is_known_of_it() -> None:
     roster = Roster(2)
     roster.refresh([lane(1, 7)])
