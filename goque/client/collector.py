@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from goque.client.spans import Span, head, size_of, without
+from goque.model.states import FINAL
 from goque.postgres.verbs import Verbs
 from goque.queries import outcomes
 from goque.queries.outcomes import OutcomeRow
@@ -39,7 +40,7 @@ class Collector:
         if not self._left:
             return []
         window = head(self._left, self._window)[:MOST_SPANS]
-        rows = self._database.all(outcomes.outcomes_within(window, ROWS))
+        rows = self._ended(window)
         rows.sort()
         if rows:
             self._left = without(self._left, [row.id for row in rows])
@@ -47,4 +48,13 @@ class Collector:
             self._window = NARROW
         else:
             self._window = self._window * 8 if self._window < self.outstanding else NARROW
+        return rows
+
+    def _ended(self, window: Sequence[Span]) -> list[OutcomeRow]:
+        found = self._database.all(outcomes.ended_within(window, ROWS))
+        rows = [outcomes.done(row) for row in found if row.run is not None]
+        others = [row.id for row in found if row.run is None]
+        if others:
+            # What was retried in between has not ended any more.
+            rows += [row for row in self._database.all(outcomes.outcomes_of(others)) if row.status in FINAL]
         return rows

@@ -19,6 +19,7 @@ class Decoder:
 
     def __init__(self, ring: KeyRing) -> None:
         self._openers = {purpose: Opener(ring, purpose) for purpose in Purpose}
+        self._results = self._openers[Purpose.RESULT]
 
     def value(self, row: OutcomeRow, python: str | None, sealed: bytes | None = None) -> Any:
         """The result of a task that is done.
@@ -31,7 +32,7 @@ class Decoder:
             raise ResultExpired(
                 f"the result of task {row.id} is not there any more; q.options(keep=...) keeps it longer"
             )
-        body = self._openers[Purpose.RESULT].open(run_context(row.source, row.source_run), blob)
+        body = self._results.open(run_context(row.source, row.source_run), blob)
         if python is not None:
             codec.ensure_loadable(body, python)
         return codec.loads(body)

@@ -19,6 +19,7 @@ from goque.payload.sources import captured_values
 
 DEFAULT_LIMIT = 128 * 1024 * 1024
 PROTOCOL = 5
+_HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 _MAKE_INSIDE = (
     "Pass what it is made from (a path, an address, plain data) and make it inside the function; goque.once keeps one "
@@ -147,10 +148,9 @@ def is_portable(data: bytes | memoryview) -> bool:
 
 def ensure_loadable(data: bytes | memoryview, python: str) -> None:
     """PythonMismatch when the bytes hold code of another Python minor version ("3.13") than this one."""
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if python != here and not is_portable(data):
+    if python != _HERE and not is_portable(data):
         raise PythonMismatch(
-            f"only Python {python} can load this value, and this is Python {here}: it holds code made there. Read it "
+            f"only Python {python} can load this value, and this is Python {_HERE}: it holds code made there. Read it "
             "with that version, or return plain data",
             python=python,
         )

@@ -123,23 +123,27 @@ class Opener:
     def open(self, context: bytes, blob: bytes | memoryview) -> bytes | memoryview:
         """The body, a large one without a copy. KeyMissing without the key, SignatureInvalid when it was not signed."""
         view = blob if len(blob) < _WORTH_A_VIEW else memoryview(blob)
-        version = view[0] if len(view) else -1
-        if version == UNSIGNED and self._allow_unsigned:
-            return view[1:]
-        if version != SIGNED or len(view) < _BODY:
-            raise SignatureInvalid(self._refusal(version))
-        key_id = bytes(view[1:5])
-        mac = self._macs.get(key_id)
+        mac = self._macs.get(bytes(view[:5])) or self._mac(view)
         if mac is None:
-            key = self._ring.verifying(self._purpose.kind, key_id.hex())
-            mac = self._macs[key_id] = _Mac(key, self._purpose)
+            return view[1:]
         body = view[_BODY:]
         if not hmac.compare_digest(mac.code(context, body), view[5:_BODY]):
             raise SignatureInvalid(
-                f"the {self._purpose.name.lower()} was changed after key {key_id.hex()} signed it, or moved here from "
-                "another row; it was not loaded. Submit the work again, and find out who can write to this database"
+                f"the {self._purpose.name.lower()} was changed after key {bytes(view[1:5]).hex()} signed it, or moved "
+                "here from another row; it was not loaded. Submit the work again, and find out who can write to this "
+                "database"
             )
         return body
+
+    def _mac(self, view: bytes | memoryview) -> _Mac | None:
+        """By what it was signed, as it claims itself; None if it is not and need not be."""
+        version = view[0] if len(view) else -1
+        if version == UNSIGNED and self._allow_unsigned:
+            return None
+        if version != SIGNED or len(view) < _BODY:
+            raise SignatureInvalid(self._refusal(version))
+        key = self._ring.verifying(self._purpose.kind, bytes(view[1:5]).hex())
+        return self._macs.setdefault(bytes(view[:5]), _Mac(key, self._purpose))
 
     def _refusal(self, version: int) -> str:
         name = self._purpose.name.lower()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from goque.model.states import Status
@@ -35,6 +35,7 @@ from goque.sql import (
     unnest,
     update,
 )
+from goque.sql.columns import columns_of
 from goque.sql.tables import LANE, RUN, TASK, WORKER
 
 INLINE = 8_192
@@ -64,6 +65,24 @@ class OutcomeRow(NamedTuple):
     worker: int | None
 
 
+class EndedRow(NamedTuple):
+    """A task that has ended. ``run`` is None unless it is done by a run of its own: then ``outcomes_of`` tells how."""
+
+    id: int
+    run: int | None
+    size: int | None
+    result: bytes | None
+
+
+_NOTHING = (None,) * (len(OutcomeRow._fields) - len(EndedRow._fields) - 2)
+
+
+def done(row: EndedRow) -> OutcomeRow:
+    """The outcome of a task that is done by a run of its own: nearly all are, so it is made of as little as can be."""
+    task, run, size, result = row
+    return tuple.__new__(OutcomeRow, (task, Status.DONE, task, run, size, result, *_NOTHING))
+
+
 # One probe for each, whatever the planner thought when it made the plan: a client that began on an empty database would
 # otherwise go on reading all tasks, and all records, for a handful of outcomes.
 
@@ -86,8 +105,11 @@ def _record(task: Any, shared: Any) -> Any:
     )
 
 
-def _outcomes(task: Any, rows: Callable[[Any], Any]) -> Any:
-    """The outcomes of tasks; ``rows`` gives them, of the columns that it is told to select."""
+@template(read=OutcomeRow._make)
+def _outcomes_of() -> Query[Any]:
+    wanted = unnest("wanted", id=Bind("ids", array(BIGINT)))
+    needed = (TASK.id, TASK.status, TASK.same_as, TASK.reason, TASK.run, TASK.worker_id, TASK.result)
+    task: Any = select(*needed).from_(TASK).where(TASK.id == wanted.id).limit(1).sub("one")
     shared = _shared(task)
     record = _record(task, shared)
 
@@ -98,7 +120,7 @@ def _outcomes(task: Any, rows: Callable[[Any], Any]) -> Any:
     size = function("octet_length", INTEGER, result, nullable=True)
     failed = task.status != lit(Status.DONE)
     ran_on = coalesce(optional(record.worker_id), optional(shared.worker_id), task.worker_id)
-    query = select(
+    columns = (
         task.id,
         task.status,
         coalesce(task.same_as, task.id).as_("source"),
@@ -115,51 +137,49 @@ def _outcomes(task: Any, rows: Callable[[Any], Any]) -> Any:
         optional(WORKER.host),
         optional(WORKER.id).as_("worker"),
     )
-    return (
-        rows(query)
+    query: Query[Any] = (
+        select(*columns)
+        .from_(wanted)
+        .cross_join_lateral(task)
         .left_join_lateral(shared)
         .left_join_lateral(record)
         .left_join(WORKER, WORKER.id == case((failed, ran_on), else_=null(BIGINT)))
         .where(task.same_as.is_null() | optional(shared.id).is_not_null())
     )
+    return query
 
 
-def _needed() -> Any:
-    return TASK.id, TASK.status, TASK.same_as, TASK.reason, TASK.run, TASK.worker_id, TASK.result
+def outcomes_of(ids: Sequence[int]) -> Statement[OutcomeRow]:
+    """How these tasks stand, final or not."""
+    return _outcomes_of.bind(ids=list(ids))
 
 
-@template(read=OutcomeRow._make)
-def _outcomes_within() -> Query[Any]:
+@template(read=EndedRow._make)
+def _ended_within() -> Query[Any]:
     span = unnest("span", first=Bind("firsts", array(BIGINT)), last=Bind("lasts", array(BIGINT)))
+    plain = (TASK.status == lit(Status.DONE)) & TASK.same_as.is_null()
+    size = function("octet_length", INTEGER, TASK.result, nullable=True)
     ended = (
-        select(*_needed())
+        select(
+            TASK.id,
+            case((plain, optional(TASK.run)), else_=null(INTEGER)).as_("run"),
+            size.as_("size"),
+            case((size <= lit(INLINE), TASK.result), else_=null(BYTEA)).as_("result"),
+        )
         .from_(TASK)
         .where(TASK.id >= span.first, TASK.id <= span.last, TASK.status.in_(FINAL))
         .order_by(TASK.id)
         .limit(Bind("limit", INTEGER))
         .sub("ended")
     )
-    found: Any = _outcomes(ended, lambda query: query.from_(span).cross_join_lateral(ended))
+    found: Any = select(*columns_of(ended)).from_(span).cross_join_lateral(ended)
     limited: Query[Any] = found.limit(Bind("limit", INTEGER))
     return limited
 
 
-def outcomes_within(spans: Sequence[tuple[int, int]], limit: int) -> Statement[OutcomeRow]:
+def ended_within(spans: Sequence[tuple[int, int]], limit: int) -> Statement[EndedRow]:
     """Final tasks among these ranges of ids, ends included, about ``limit`` of them."""
-    return _outcomes_within.bind(firsts=[first for first, _ in spans], lasts=[last for _, last in spans], limit=limit)
-
-
-@template(read=OutcomeRow._make)
-def _outcomes_of() -> Query[Any]:
-    wanted = unnest("wanted", id=Bind("ids", array(BIGINT)))
-    one = select(*_needed()).from_(TASK).where(TASK.id == wanted.id).limit(1).sub("one")
-    found: Query[Any] = _outcomes(one, lambda query: query.from_(wanted).cross_join_lateral(one))
-    return found
-
-
-def outcomes_of(ids: Sequence[int]) -> Statement[OutcomeRow]:
-    """How these tasks stand, final or not."""
-    return _outcomes_of.bind(ids=list(ids))
+    return _ended_within.bind(firsts=[first for first, _ in spans], lasts=[last for _, last in spans], limit=limit)
 
 
 @template(read=tuple)

@@ -115,11 +115,11 @@ CLIENTS: dict[str, Callable[[], Statement[Any]]] = {
     "cancel_nothing": lambda: cancel.cancel_within([(BATCH, BATCH)], None),
     "glance": lambda: glance.glance(1, local=True),
     "running": lambda: glance.running(3 * BATCH, 4 * BATCH, 5),
-    "outcomes_within": lambda: outcomes.outcomes_within([(9 * BATCH, 10 * BATCH - 1)], 1_000),
-    "outcomes_within_a_small_map": lambda: outcomes.outcomes_within([(4 * BATCH, 4 * BATCH + 9)], 1_000),
+    "ended_within": lambda: outcomes.ended_within([(9 * BATCH, 10 * BATCH - 1)], 1_000),
+    "ended_within_a_small_map": lambda: outcomes.ended_within([(4 * BATCH, 4 * BATCH + 9)], 1_000),
     "outcomes_of": lambda: outcomes.outcomes_of(IDS),
 }
-WAITING = ("outcomes_within_a_small_map", "outcomes_of")
+WAITING = ("ended_within_a_small_map", "outcomes_of")
 # What workers run, and q.clean() as well.
 CLEANING: dict[str, Callable[[], Statement[Any]]] = {
     "shortest": retention.shortest,

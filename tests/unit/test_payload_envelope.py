@@ -64,6 +64,16 @@ def test_a_cut_or_lengthened_envelope_is_refused() -> None:
         open_(RING, Purpose.SINGLE, CONTEXT, blob + b"x")
 
 
+def test_an_opener_that_knows_the_key_refuses_the_same() -> None:
+    blob = Sealer.of(RING, Purpose.SINGLE).seal(CONTEXT, b"body")
+    opener = Opener(RING, Purpose.SINGLE)
+    assert opener.open(CONTEXT, blob) == b"body"
+    unsigned = Sealer.of(EMPTY, Purpose.SINGLE).seal(CONTEXT, b"body")
+    for changed in (*(blob[:cut] for cut in range(len(blob))), blob + b"x", b"\0" + blob[1:], unsigned):
+        with pytest.raises(SignatureInvalid):
+            opener.open(CONTEXT, changed)
+
+
 def test_an_envelope_of_another_row_or_purpose_is_refused() -> None:
     blob = Sealer.of(RING, Purpose.ARGUMENTS).seal(CONTEXT, b"body")
     with pytest.raises(SignatureInvalid, match="another row"):
