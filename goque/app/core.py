@@ -71,7 +71,7 @@ class Core:
     _lanes: dict[int, tuple[float, tuple[int, ...]]] = field(default_factory=dict)
     dashboard: Dashboard | None = None
     """The page that keeps itself new, once somebody asked for it."""
-    asked: dict[str, float] = field(default_factory=dict)
+    asked: dict[tuple[Any, ...], float] = field(default_factory=dict)
     """When it was last asked who could run what (``reasons.nobody_will``)."""
     _may_submit: bool = False
 

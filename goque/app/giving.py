@@ -173,7 +173,8 @@ class Giving(Changing):
 
     def _send(self, single: Single, type: str, options: Options) -> Task:
         with self._core.tracing.sending("submit", type, options.queue, task=single.id) as sent:
-            return self._store(single._replace(traceparent=sent.traceparent), type, options)
+            traced = single if sent.traceparent is None else single._replace(traceparent=sent.traceparent)
+            return self._store(traced, type, options)
 
     def _store(self, single: Single, type: str, options: Options) -> Task:
         unit = self._unit()

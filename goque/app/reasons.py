@@ -95,11 +95,11 @@ def nobody_will(core: Core, function: CapturedFunction, options: Options, *, sel
     """
     if core.local.slots:
         return None
-    needs = LaneNeeds(options.queue, function.python, sorted(set(options.tags)), list(core.functions.key_ids), None)
-    about, now = repr(needs), time.monotonic()
+    about, now = (options.queue, function.python, tuple(options.tags)), time.monotonic()
     if seldom and now - core.asked.get(about, -FRESH_S) < FRESH_S:
         return None
     core.asked[about] = now
+    needs = LaneNeeds(options.queue, function.python, sorted(set(options.tags)), list(core.functions.key_ids), None)
     workers = _workers(core)
     return unserved(needs, workers) if workers else None
 

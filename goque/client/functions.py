@@ -42,6 +42,22 @@ class StoredFunction:
     captured: CapturedFunction
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The lane that was asked for last."""
+
+    function: StoredFunction
+    options: Options
+    directory: str
+    at: float
+    lane: int
+
+    def is_the_same(self, function: StoredFunction, options: Options, directory: str) -> bool:
+        """Whether it is asked for again. Options that are equal, but not the same, are looked at anew."""
+        is_same = self.function is function and self.options is options and self.directory == directory
+        return is_same and _is_fresh(self.at)
+
+
 class Functions:
     """Functions and lanes that this process has stored. Safe between threads; a race stores nothing twice."""
 
@@ -59,6 +75,7 @@ class Functions:
         self._policies = Opener(ring, Purpose.POLICY)
         self._functions: dict[str, tuple[float, StoredFunction]] = {}
         self._lanes: dict[tuple[Any, ...], tuple[float, int]] = {}
+        self._last: _Asked | None = None
         self._lock = threading.Lock()
         self.key_ids = ring.ids(KeyKind.CODE)[:1]
         """The key that a worker needs to run what is submitted here, as a list of none or one."""
@@ -214,7 +231,7 @@ class Functions:
                 owner=self._owner,
             )
 
-        return self._shared(facts, make)
+        return self._shared(facts, make)[1]
 
     def batch_lane(self, function: StoredFunction, options: Options, batch: int, traceparent: str | None = None) -> int:
         """A lane for tasks of a batch, which is stored after it. One without tasks is never looked at."""
@@ -232,19 +249,28 @@ class Functions:
 
     def shared_lane(self, function: StoredFunction, options: Options, policy: bytes | None = None) -> int:
         """The lane of single tasks of this function with these options."""
+        last, directory = self._last, self._directory or os.getcwd()
+        # Most often it is the same again, and to gather all that makes a lane costs more than the rest of a submit.
+        is_plain = policy is None and not options.tags and not refs.used()
+        if is_plain and last is not None and last.is_the_same(function, options, directory):
+            return last.lane
         policy = policy or policies.encode(options.policy)
         facts = self._facts(function, options, None, policy)
-        return self._shared(facts, lambda: self.new_lane(function, options, None, policy))
+        at, lane = self._shared(facts, lambda: self.new_lane(function, options, None, policy))
+        if is_plain and policy is None:
+            self._last = _Asked(function, options, directory, at, lane)
+        return lane
 
-    def _shared(self, facts: tuple[Any, ...], make: Callable[[], NewLane]) -> int:
+    def _shared(self, facts: tuple[Any, ...], make: Callable[[], NewLane]) -> tuple[float, int]:
+        """When it was stored (``time.time()``), and its id."""
         with self._lock:
             known = self._lanes.get(facts)
         if known is not None and _is_fresh(known[0]):
-            return known[1]
-        lane = self.stored_lane(make())
+            return known
+        stored = time.time(), self.stored_lane(make())
         with self._lock:
-            _keep(self._lanes, facts, (time.time(), lane))
-        return lane
+            _keep(self._lanes, facts, stored)
+        return stored
 
     def lanes(self) -> list[int]:
         """The lanes of single tasks that were used here."""

@@ -17,8 +17,8 @@ log = logging.getLogger("goque.client")
 
 QUIET_S = 0.01
 """At most one notification in this time: a notification takes a lock of the whole database at commit."""
-LATEST_S = 2 * QUIET_S
-"""What is stored is told of after so long, if nothing that was stored later has taken the notification along."""
+LATEST_S = 1.2 * QUIET_S
+"""So long after a notification comes the next, if nothing that is stored meanwhile takes it along."""
 
 
 class Waker:
@@ -29,16 +29,14 @@ class Waker:
         self._channel = channel(database.schema)
         self._lock = threading.Lock()
         self._said_at = 0.0
-        self._owed_since: float | None = None
-        """Since when there is something stored that nobody was told of (``time.monotonic()``)."""
-        self._owed_last = 0.0
-        """When the last of it was stored."""
+        self._owed_at: float | None = None
+        """When the last was stored of those that nobody was told of (``time.monotonic()``); None for none."""
         self._timer: threading.Timer | None = None
 
     def after_fork(self) -> None:
         """Begin anew in a forked process, where no timer runs."""
         self._lock = threading.Lock()
-        self._owed_since = self._timer = None
+        self._owed_at = self._timer = None
 
     def statement(self, word: Word = Word.WORK) -> Statement[object]:
         """A notification that goes out with a transaction of its own sender."""
@@ -54,10 +52,11 @@ class Waker:
         store(self.statement() if is_due else None)
         with self._lock:
             if not is_due:
-                self._owe()
-            elif self._owed_since is not None:
-                # Whoever hears of this finds all that was stored before it began.
-                self._owed_since = None if self._owed_last <= began else began
+                self._owed_at = time.monotonic()
+                if self._timer is None:
+                    self._wait()
+            elif self._owed_at is not None and self._owed_at <= began:
+                self._owed_at = None  # whoever hears of this finds what was stored before it began
 
     def say(self, word: Word) -> None:
         """Notify now."""
@@ -69,32 +68,26 @@ class Waker:
             timer, self._timer = self._timer, None
             if timer is not None:
                 timer.cancel()
-            if self._owed_since is None:
+            if self._owed_at is None:
                 return
-            self._owed_since, self._said_at = None, time.monotonic()
+            self._owed_at, self._said_at = None, time.monotonic()
         try:
             self._database.run(self.statement())
         except DatabaseError as error:
             # The work is stored; workers look for themselves every few seconds.
             log.debug("workers could not be notified: %s", error)
 
-    def _owe(self) -> None:
-        self._owed_last = time.monotonic()
-        if self._owed_since is None:
-            self._owed_since = self._owed_last
-        if self._timer is None:
-            self._wait(LATEST_S)
-
-    def _wait(self, pause: float) -> None:
-        self._timer = threading.Timer(pause, self._time_is_up)
+    def _wait(self) -> None:
+        self._timer = threading.Timer(self._said_at + LATEST_S - time.monotonic(), self._time_is_up)
         self._timer.daemon = True
         self._timer.start()
 
     def _time_is_up(self) -> None:
         with self._lock:
             self._timer = None
-            left = 0.0 if self._owed_since is None else self._owed_since + LATEST_S - time.monotonic()
-            if left > 0:
-                self._wait(left)
+            if self._owed_at is None:
+                return
+            if time.monotonic() < self._said_at + LATEST_S:
+                self._wait()
                 return
         self.flush()

@@ -78,15 +78,18 @@ class Ref:
         return replace(self, _fetch=fetch)
 
 
-@contextmanager
-def collected() -> Iterator[set[str]]:
+class collected:  # noqa: N801 - used as a block, and too often for a generator
     """The digests of all objects that are pickled as a ``Ref`` by this thread in the block."""
-    before = getattr(_thread, "used", None)
-    _thread.used = digests = set[str]()
-    try:
-        yield digests
-    finally:
-        _thread.used = before
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> set[str]:
+        self._before: set[str] | None = getattr(_thread, "used", None)
+        _thread.used = digests = set[str]()
+        return digests
+
+    def __exit__(self, *_: object) -> None:
+        _thread.used = self._before
 
 
 def collecting(function: Callable[P, T]) -> Callable[P, T]:

@@ -154,15 +154,9 @@ class Pool:
         self._closed = False
         _forkable.add(self)
 
-    @contextmanager
-    def borrow(self) -> Iterator[Connection]:
-        """A connection for the block. One that comes back broken or inside a transaction is thrown away."""
-        connection, generation = self._take(), self._changed
-        try:
-            yield connection
-        finally:
-            if generation is self._changed:  # else: a fork happened inside, and this side never owned it
-                self._give_back(connection)
+    def borrow(self) -> Loan:
+        """A connection for a block. One that comes back broken or inside a transaction is thrown away."""
+        return Loan(self)
 
     def close(self) -> None:
         """Close the idle connections now, those in use when they come back. Later use opens new ones."""
@@ -215,6 +209,23 @@ class Pool:
             self._changed.notify()
         if not keep:
             connection.close()
+
+
+class Loan:
+    """A connection of a pool for the length of a block. Made for each statement, so it is no generator."""
+
+    __slots__ = ("_connection", "_generation", "_pool")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def __enter__(self) -> Connection:
+        self._connection, self._generation = self._pool._take(), self._pool._changed
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        if self._generation is self._pool._changed:  # else: a fork happened inside, and this side never owned it
+            self._pool._give_back(self._connection)
 
 
 class Pinned:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import ExecStatus
 from psycopg.rows import tuple_row
 
 from goque.errors import DatabaseError
@@ -47,8 +48,7 @@ class Verbs(ABC):
 
     def run(self, statement: Statement[Any]) -> int:
         """Execute; the number of rows changed, or returned by a SELECT."""
-        with self._executed([statement]) as [cursor]:
-            return max(cursor.rowcount, 0)
+        return self._fetched(statement)[1]
 
     def one(self, statement: Statement[_Row]) -> _Row:
         """The only row; any other number of rows is a ``DatabaseError``."""
@@ -62,16 +62,13 @@ class Verbs(ABC):
 
     def first(self, statement: Statement[_Row]) -> _Row | None:
         """The first row, or None."""
-        with self._executed([statement]) as [cursor]:
-            row = cursor.fetchone() if cursor.description else None
-        return None if row is None else statement.read(row)
+        rows = self._fetched(statement)[0]
+        return statement.read(rows[0]) if rows else None
 
     def all(self, statement: Statement[_Row]) -> list[_Row]:
         """All rows."""
-        with self._executed([statement]) as [cursor]:
-            rows = _rows(cursor)
         read = statement.read
-        return [read(row) for row in rows]
+        return [read(row) for row in self._fetched(statement)[0]]
 
     def seen(self, statement: Statement[_Row]) -> list[_Row]:
         """All rows, wherever this can see them: see ``callers.CallersTransaction``."""
@@ -96,7 +93,12 @@ class Verbs(ABC):
         """
         if not statements:
             return []
-        with self._executed(statements, marked=self._mark is not None) as cursors:
+        if len(statements) == 1 and self._mark is None:
+            return [self.all(statements[0])]
+        with self._connection() as connection, self._translated(", ".join(one.name for one in statements)):
+            with connection.pipeline():
+                self._begin(connection, {})
+                cursors = [self._execute(connection, statement) for statement in statements]
             rows = [_rows(cursor) for cursor in cursors]
         return [list(map(statement.read, found)) for statement, found in zip(statements, rows, strict=True)]
 
@@ -156,18 +158,16 @@ class Verbs(ABC):
             self._begin(connection, {})
             yield Transaction(connection, self._profile, prepare=self._prepare)
 
-    @contextmanager
-    def _executed(self, statements: Sequence[Statement[Any]], *, marked: bool = False) -> Iterator[list[_Cursor]]:
-        """Cursors whose results have arrived. Several statements share one implicit transaction up to the sync."""
-        name = statements[0].name if len(statements) == 1 else ", ".join(statement.name for statement in statements)
-        with self._connection() as connection, self._translated(name):
-            if len(statements) == 1 and not self._settings and not marked:
-                yield [self._execute(connection, statements[0])]
-                return
-            with connection.pipeline():
-                self._begin(connection, {})
-                cursors = [self._execute(connection, statement) for statement in statements]
-            yield cursors
+    def _fetched(self, statement: Statement[Any]) -> tuple[list[tuple[Any, ...]], int]:
+        """The rows of a statement, and how many it changed or returned. Where there are settings, they go along."""
+        with self._connection() as connection, self._translated(statement.name):
+            if self._settings:
+                with connection.pipeline():
+                    self._begin(connection, {})
+                    cursor = self._execute(connection, statement)
+            else:
+                cursor = self._execute(connection, statement)
+            return _rows(cursor), max(cursor.rowcount, 0)
 
     def _execute(self, connection: Connection, statement: Statement[Any]) -> _Cursor:
         return self._cursor(connection).execute(self._text(statement), statement.values, prepare=self._prepare)
@@ -250,4 +250,6 @@ def _lent(connection: Connection) -> Iterator[Connection]:
 
 
 def _rows(cursor: _Cursor) -> list[tuple[Any, ...]]:
-    return cursor.fetchall() if cursor.description else []
+    # Its ``description`` would say so too, and make an object for each column.
+    result = cursor.pgresult
+    return cursor.fetchall() if result is not None and result.status == ExecStatus.TUPLES_OK else []

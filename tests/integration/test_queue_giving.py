@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -263,3 +264,22 @@ def test_items_are_encoded_before_a_transaction_is_opened(alone: Queue) -> None:
         yield open_now[0]
 
     assert alone.map(double, items()).inputs() == [0]
+
+
+def test_what_makes_another_lane_is_seen_at_each_submit(
+    alone: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urgent = alone.options(priority=5)
+    tags: list[str] = []
+    tagged = alone.options(tags=tags)
+
+    def lanes() -> list[int | None]:
+        return [given.submit(double, 1)._lane for given in (alone, alone, urgent, urgent, tagged, alone)]
+
+    first = lanes()
+    assert first[0] == first[1] == first[5] == first[4] != first[2] == first[3]
+    tags.append("gpu")
+    assert tagged.submit(double, 1)._lane not in first
+    monkeypatch.chdir(tmp_path)
+    assert set(lanes()).isdisjoint(first)
+    assert alone.submit(lambda: 1)._lane not in {*first, *lanes()}
