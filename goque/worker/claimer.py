@@ -58,7 +58,7 @@ class _Look:
 
     def took(self, began: float) -> None:
         """It has been done."""
-        self.wanted, self.at = False, time.monotonic()
+        self.at = time.monotonic()
         self.cost = self.at - began
 
 
@@ -208,6 +208,7 @@ class Claimer(Attendant):
             if self.claiming:
                 self._fetch_large()
         except DatabaseUnavailable:
+            self._want_look()
             now = time.monotonic()
             self._checks = [now, now + SECOND_CHECK_S]
             raise
@@ -313,12 +314,14 @@ class Claimer(Attendant):
             now >= self._look_at if self._roster.empty else now - self._whole.at >= LOOK_AGAIN_S
         )
         if due and now >= self._whole.may_be:
+            # Before it is asked: what we are told of meanwhile may have come too late for this look.
+            self._whole.wanted = self._newest.wanted = False
             listed = self._connection.all(claim.live_lanes(self._me.eligibility))
             self._whole.took(now)
-            self._newest.wanted = False
             self._highest = max([self._highest, *(lane.lane for lane in listed)])
             self._lowest = min((lane.lane for lane in listed), default=self._highest)
         elif self._newest.wanted and now >= self._newest.may_be:
+            self._newest.wanted = False
             listed = self._connection.all(claim.live_lanes(self._me.eligibility, self._lowest))
             self._newest.took(now)
             self._highest = max([self._highest, *(lane.lane for lane in listed)])

@@ -222,6 +222,27 @@ class TestClaimer:
         post.claimer._whole.cost = 0.0
         assert found() == [lane]
 
+    def test_what_it_is_told_of_during_a_look_is_looked_for_after_it(
+        self, rig: Rig, lane: int, post: Post, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look = post.asking.all
+
+        def told_too_late(statement: Statement[Any]) -> list[Any]:
+            found = look(statement)
+            if statement.name == "claim.live_lanes" and not rig.rows():
+                rig.tasks(lane, 1)
+                post.claimer.look_again()
+            return found
+
+        monkeypatch.setattr(post.asking, "all", told_too_late)
+        post.claimer.turn()
+        assert post.desk.withdraw() == []
+        post.claimer._look_at = time.monotonic() + 60.0
+        post.claimer._whole.cost = post.claimer._newest.cost = 0.0
+        assert post.claimer._pause() <= 0.0
+        post.claimer.turn()
+        assert len(post.desk.withdraw()) == 1
+
     @pytest.mark.parametrize("heard", [True, False])
     def test_a_slot_that_becomes_free_takes_the_most_urgent_of_what_there_is_by_then(
         self, rig: Rig, post: Post, heard: bool
