@@ -21,6 +21,7 @@ from goque.sql.functions import (
     function,
     not_exists,
     now,
+    number_of,
     optional,
     present,
     seconds,
@@ -37,6 +38,8 @@ from goque.sql.writes import insert, update
 INLINE = 16_384
 """Bytes of arguments that come with the claim; larger ones are read when the task is about to start."""
 MOST_LANES = 5_000
+FEW = 64
+"""So many tasks of a lane may be taken out of turn: see ``take_turns``."""
 
 
 class _Json(StrEnum):
@@ -154,6 +157,27 @@ def live_lanes(who: Eligibility, lowest: int = 0) -> Statement[Listed]:
     return _live_lanes.bind(lowest=lowest, **who.values())
 
 
+@template(read=scalar)
+def _take_turns() -> Query[Any]:
+    wanted = unnest("wanted", id=Bind("lanes", array(BIGINT)))
+    return select(wanted.id).from_(wanted).where(_turn(wanted.id))
+
+
+def take_turns(lanes: Sequence[int]) -> Statement[int]:
+    """Those of these lanes of which no other worker takes many tasks at this moment; nobody else does until the commit.
+
+    Who takes the tasks that another is just taking passes over each of them, and locks those whose claim ends
+    meanwhile: a crowd of workers at the head of one lane would do little else. Nobody waits for a turn.
+    """
+    return _take_turns.bind(lanes=sorted(lanes))
+
+
+def _turn(lane: Expression[int]) -> Condition:
+    """It is this transaction's turn, until it ends. Of a lane's id half a lock's number is left; two may share one."""
+    short = function("mod", BIGINT, lane, lit(2**31)).cast(INTEGER)
+    return function("pg_try_advisory_xact_lock", BOOLEAN, number_of(LANE).cast(INTEGER), short)
+
+
 @template(read=Claimed._make)
 def _claim() -> Query[Any]:
     wanted = unnest(
@@ -162,6 +186,7 @@ def _claim() -> Query[Any]:
         mark=Bind("marks", array(BIGINT)),
         want=Bind("wants", array(BIGINT)),
     )
+    in_turn = (wanted.want <= lit(FEW)) | _turn(wanted.lane_id)
     ready = (
         select(TASK.id)
         .from_(TASK)
@@ -177,7 +202,7 @@ def _claim() -> Query[Any]:
         .from_(wanted)
         .join(LANE, LANE.id == wanted.lane_id)
         .cross_join_lateral(ready)
-        .where(open_lane())
+        .where(open_lane(), in_turn)
         .cte("picked", materialized=True)
     )
     body = _body(TASK)
@@ -244,7 +269,10 @@ def _claim() -> Query[Any]:
 
 
 def claim(worker: int, number: int, asks: Sequence[tuple[int, int, int]], every: str) -> Statement[Claimed]:
-    """Take ready tasks: of each lane up to ``want``, in order, from ``mark`` on. Noted as claim ``number``."""
+    """Take ready tasks: of each lane up to ``want``, in order, from ``mark`` on. Noted as claim ``number``.
+
+    More than ``FEW`` of a lane only in turn: see ``take_turns``.
+    """
     return _claim.bind(
         worker=worker,
         number=number,

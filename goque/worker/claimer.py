@@ -33,6 +33,10 @@ LOOK_AGAIN_S = 1.0
 """Lanes that came since the last look are found after this long, also while those that are known have work."""
 MOMENT_S = 0.001
 """What a claim brought is begun first, by threads that compete with this one; then more is looked for."""
+TURN_S = 0.05
+"""When to ask again for many tasks of a lane of which another worker was just taking many."""
+OFTEN_LATE = 10
+"""So many times in a row it was another's turn: then a few are taken out of turn, for the other may stand still."""
 SECOND_CHECK_S = 65.0
 """After a lost answer the server may still be claiming for us, up to its statement timeout of 60 seconds."""
 NEXT_CHECK_S = 300.0
@@ -102,6 +106,10 @@ class Claimer(Attendant):
         """At all lanes; where many were drained lately, that takes a while."""
         self._newest = _Look()
         """At those from ``_lowest`` on: the one that a new map most likely is in."""
+        self._turn_at = 0.0
+        """``time.monotonic()`` until which others go first: it was not our turn in all lanes that we asked for."""
+        self._late = 0
+        """How often in a row."""
         self._lowest = self._highest = 0
         """The lowest lane that the last look at all of them has found, and the highest of any look."""
         self._number = int(time.time() * 1000)
@@ -137,7 +145,8 @@ class Claimer(Attendant):
         due = min([now + 60.0, *self._checks, *(held.since + PATIENCE_S for held in self._large[:1])])
         if self._may_claim():
             if not self._roster.empty and self._asks():
-                return 0.0
+                due = min(due, max(now, self._turn_at))
+                return due - now
             due = min(due, self._next_look(now))
         return due - now
 
@@ -200,10 +209,7 @@ class Claimer(Attendant):
                 self._look()
                 asks = self._asks() if self._may_claim() else []
             if asks:
-                self._number += 1
-                # Marked as ours: the rows are locked until their arguments, which may be many, have been sent.
-                [rows] = self._connection.pipeline([claim.claim(self._me.id, self._number, asks, EVERY_QUEUE)])
-                self._take(asks, self._number, rows)
+                self._take(*self._claim(asks))
             self._hand_back(self._giving_way if self.claiming else None)
             if self.claiming:
                 self._fetch_large()
@@ -217,6 +223,22 @@ class Claimer(Attendant):
             if self._fresh:
                 fresh, self._fresh = self._fresh, []
                 self._desk.unstarted(fresh)
+
+    def _claim(self, asks: list[Ask]) -> tuple[list[Ask], int, list[claim.Claimed]]:
+        """What was asked for in turn, the number of the claim, and what it brought."""
+        self._number += 1
+        if self._late >= OFTEN_LATE:
+            self._late -= 1
+            asks = [ask._replace(want=min(ask.want, claim.FEW)) for ask in asks]
+        many = [ask.lane for ask in asks if ask.want > claim.FEW]
+        statements = [claim.claim(self._me.id, self._number, asks, EVERY_QUEUE)]
+        # Marked as ours: the rows are locked until their arguments, which may be many, have been sent.
+        *turns, rows = self._connection.pipeline([claim.take_turns(many), *statements] if many else statements)
+        late = set(many).difference(*turns)
+        if many:
+            self._late = self._late + 1 if late else 0
+            self._turn_at = time.monotonic() + (TURN_S if late else 0.0)
+        return [ask for ask in asks if ask.lane not in late], self._number, rows
 
     def _take(self, asks: Sequence[Ask], number: int, rows: list[claim.Claimed]) -> None:
         found: dict[int, list[int]] = {}

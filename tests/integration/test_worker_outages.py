@@ -18,7 +18,7 @@ from goque.queries import claim, workers
 from goque.queries.moments import Word, channel
 from goque.sql import Statement
 from goque.worker import desk as desks
-from goque.worker.claimer import LOOK_AGAIN_S, NEXT_CHECK_S, SECOND_CHECK_S, Claimer
+from goque.worker.claimer import LOOK_AGAIN_S, NEXT_CHECK_S, OFTEN_LATE, SECOND_CHECK_S, TURN_S, Claimer
 from goque.worker.completer import Completer
 from goque.worker.desk import Desk, Ended, Held, Me
 from goque.worker.heartbeat import LEASE_S, Heartbeat
@@ -153,6 +153,21 @@ class TestClaimer:
         post.claimer.turn()
         assert rig.row(ids[0]).worker_id is None  # settled: it can be retried
         assert sorted(held.id for held in [*post.desk.withdraw(), *post.claim()]) == ids[1:]
+
+    def test_where_another_takes_many_it_waits_for_its_turn_and_takes_a_few_where_that_does_not_come(
+        self, rig: Rig, lane: int, post: Post
+    ) -> None:
+        ids = rig.tasks(lane, 200)
+        post.roster.measured(lane, [0.00001])
+        tries = []
+        with rig.database.transaction() as another:
+            assert another.all(claim.take_turns([lane])) == [lane]
+            while not tries or not tries[-1]:
+                tries.append(post.claim())
+                assert 0 < post.claimer._pause() <= TURN_S
+        assert [held.id for held in tries.pop()] == ids[: claim.FEW]
+        assert len(tries) == OFTEN_LATE // 2  # each of them claims twice
+        assert [held.id for held in post.claim()] == ids[claim.FEW :]
 
     def test_it_looks_once_more_when_the_server_must_have_given_up(
         self, rig: Rig, lane: int, post: Post, monkeypatch: pytest.MonkeyPatch
