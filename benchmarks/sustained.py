@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -15,6 +16,9 @@ from benchmarks.drain import drained
 from benchmarks.measuring import Figures, Goal, run
 from benchmarks.servers import Meter, fresh_server
 from benchmarks.work import square
+
+if TYPE_CHECKING:
+    from goque import Queue
 
 SECONDS = 60
 STEP_S = 0.05
@@ -39,13 +43,14 @@ def measure(figures: Figures, _options: argparse.Namespace) -> None:
         figures.note("drain", rate)
         share = max(1, int(rate / 2 * STEP_S))
         backlog: list[int] = []
+        _backlog(runner)  # imports pandas: producers would be late by a second, and then give all of it at once
         first = last = None
         with Meter(dsn).read() as used:
             due = time.monotonic()
             for _ in range(int(SECONDS / STEP_S)):
                 last = runner.map(square, range(share))
                 first = first or last
-                backlog.append(int(runner.queues(columns=["new", "pending", "processing"]).sum().sum()))
+                backlog.append(_backlog(runner))
                 due += STEP_S
                 time.sleep(max(0.0, due - time.monotonic()))
             assert last is not None
@@ -59,6 +64,10 @@ def measure(figures: Figures, _options: argparse.Namespace) -> None:
         figures.note("backlog, last third", statistics.mean(backlog[-third:]), "tasks")
         figures.note("WAL of a task", used.wal_bytes / count, "B")
         figures.note("commits of a task", used.commits / count, "")
+
+
+def _backlog(q: Queue) -> int:
+    return int(q.queues(columns=["new", "pending", "processing"]).sum().sum())
 
 
 def _note_ends(figures: Figures, dsn: str, first: int, count: int) -> None:

@@ -116,26 +116,26 @@ def _body(task: Any) -> Expression[bytes]:
     return coalesce(task.args, function("convert_to", BYTEA, payload, lit(_Json.ENCODING)))
 
 
-def lanes_with_ready_tasks(*which: Condition) -> Cte:
+def lanes_with_ready_tasks(begin: tuple[Expression[int], Expression[int]] | None = None) -> Cte:
     """Each lane in the ready index once, found by skipping from one to the next: its cost is per lane, not per task.
 
-    Until a vacuum has been there it passes by what lanes that were drained have left in the index, so where a search
-    begins, which the conditions say, is what it costs.
+    ``begin`` is a lane and a ``seq`` in it. Until a vacuum has been there the search passes by what was drained and is
+    still in the index, so where it begins is what it costs.
     """
-    first = select(TASK.lane_id).from_(TASK).where(TASK.seq > lit(0), *which).order_by(TASK.lane_id).limit(1)
+    ready = select(TASK.lane_id).from_(TASK).where(TASK.seq > lit(0))
+
+    def after(lane: Expression[int]) -> Query[Any]:
+        return ready.where(TASK.lane_id > lane).order_by(TASK.lane_id).limit(1)
 
     def step(found: Cte) -> Query[Any]:
-        following = (
-            select(TASK.lane_id)
-            .from_(TASK)
-            .where(TASK.seq > lit(0), TASK.lane_id > found.lane_id)
-            .order_by(TASK.lane_id)
-            .limit(1)
-        )
-        return select(subquery(following).as_("lane_id")).from_(found).where(found.lane_id.is_not_null())
+        return select(subquery(after(found.lane_id)).as_("lane_id")).from_(found).where(found.lane_id.is_not_null())
 
-    start = first.sub("start")
-    return recursive("found", select(optional(start.lane_id).as_("lane_id")).from_(start), step)
+    first = subquery(ready.order_by(TASK.lane_id).limit(1))
+    if begin is not None:
+        lane, seq = begin
+        same = ready.where(TASK.lane_id == lane, TASK.seq >= seq).order_by(TASK.seq).limit(1)
+        first = optional(coalesce(subquery(same), subquery(after(lane))))
+    return recursive("found", select(first.as_("lane_id")), step)
 
 
 def listed() -> list[Expression[Any]]:
@@ -146,15 +146,15 @@ def listed() -> list[Expression[Any]]:
 
 @template(read=Listed._make)
 def _live_lanes() -> Query[Any]:
-    found = lanes_with_ready_tasks(TASK.lane_id >= Bind("lowest", BIGINT))
+    found = lanes_with_ready_tasks((Bind("lowest", BIGINT), Bind("mark", BIGINT)))
     # Each by its key, also by a plan from when there were hardly any.
     lane = select(*listed()).from_(LANE).where(LANE.id == found.lane_id, open_lane(), servable()).limit(1).sub("lane")
     return select(*lane._columns()).with_(found).from_(found).cross_join_lateral(lane).limit(MOST_LANES)
 
 
-def live_lanes(who: Eligibility, lowest: int = 0) -> Statement[Listed]:
-    """The lanes, from this id on, that have ready tasks which this worker may take now."""
-    return _live_lanes.bind(lowest=lowest, **who.values())
+def live_lanes(who: Eligibility, lowest: int = 0, mark: int = 0) -> Statement[Listed]:
+    """The lanes, from this id and of it from this ``seq`` on, that have ready tasks which this worker may take now."""
+    return _live_lanes.bind(lowest=lowest, mark=mark, **who.values())
 
 
 @template(read=scalar)

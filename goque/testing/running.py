@@ -6,6 +6,7 @@ The parts are a worker's own, without their threads: claims, verification, polic
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from goque.app.apps import declare, gathered
 from goque.app.core import Core
@@ -85,7 +86,7 @@ class _One(Roster):
     def asks(self, held: Iterable[tuple[int, int]], free: int, over: int = 0) -> list[Ask]:
         return [Ask(lane.lane, 0, 1) for lane in self._listed[:1]]
 
-    def refresh(self, listed: Sequence[Listed]) -> None:
+    def refresh(self, *_found: Any, **_how: Any) -> None:
         """What comes next is said by ``offer``."""
 
 

@@ -5,6 +5,7 @@ A claim whose answer was lost is found by its own record, and what we did not he
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -29,8 +30,13 @@ SHORTEST_LOOK, LONGEST_LOOK = 0.02, 6.0
 """An idle worker looks ever more seldom, since it is told of work."""
 LONGEST_LOOK_UNTOLD = 0.5
 """The same for one that does not listen."""
-LOOK_AGAIN_S = 1.0
-"""Lanes that came since the last look are found after this long, also while those that are known have work."""
+LOOK_AGAIN_S, LONGEST_AGAIN_S = 1.0, 10.0
+"""Lanes that came since the last look are found after this long, also while those that are known have work.
+
+The second is for lanes that came late or have work again, where it takes long to look at all of them.
+"""
+QUICK_S = 0.005
+"""A look at all lanes that takes no longer is made at once, and saves the one at the newest."""
 MOMENT_S = 0.001
 """What a claim brought is begun first, by threads that compete with this one; then more is looked for."""
 TURN_S = 0.05
@@ -57,8 +63,12 @@ class _Look:
 
     @property
     def may_be(self) -> float:
-        """When the next one may be: looking may take a twentieth of the time at most."""
-        return max(self.not_before, self.at + (max(0.002, 20 * self.cost) if self.cost > 0.001 else 0.0))
+        """When the next one may be: short ones may take a twentieth of the time, and none more than a sixth.
+
+        What only a long one finds must not wait much longer than a second for it.
+        """
+        rest = max(0.002, min(20 * self.cost, 1.0 + 5 * self.cost)) if self.cost > 0.001 else 0.0
+        return max(self.not_before, self.at + rest)
 
     def took(self, began: float) -> None:
         """It has been done."""
@@ -152,15 +162,22 @@ class Claimer(Attendant):
 
     def _next_look(self, now: float) -> float:
         """When to look for lanes, if nothing is to be claimed of those that are known."""
-        if self._roster.empty:
-            at = self._look_at
-        elif self._free():
-            # All that is known is of types of which no more may be held; others may have come.
-            at = self._whole.at + LOOK_AGAIN_S
-        else:
-            return now + LOOK_AGAIN_S
-        wanted = [look.may_be for look in (self._whole, self._newest) if look.wanted]
-        return min([max(at, self._whole.may_be), *wanted])
+        if self._roster.empty or self._free():
+            # All that is known may be of types of which no more may be held; others may have come.
+            return min(self._looks_due())
+        return now + LOOK_AGAIN_S
+
+    def _looks_due(self) -> tuple[float, float]:
+        """When to look at all lanes, and when at the newest."""
+        whole, newest = self._look_at, math.inf
+        if not self._roster.empty:
+            whole = self._whole.at + min(max(LOOK_AGAIN_S, 50 * self._whole.cost), LONGEST_AGAIN_S)
+            newest = max(self._whole.at, self._newest.at) + LOOK_AGAIN_S
+        if self._whole.wanted:
+            whole = 0.0
+        if self._newest.wanted:
+            newest = 0.0
+        return max(whole, self._whole.may_be), max(newest, self._newest.may_be)
 
     def _want_look(self) -> None:
         self._whole.wanted = self._newest.wanted = True
@@ -332,24 +349,13 @@ class Claimer(Attendant):
         now = time.monotonic()
         if not self._may_claim():
             return
-        due = self._whole.wanted or (
-            now >= self._look_at if self._roster.empty else now - self._whole.at >= LOOK_AGAIN_S
-        )
-        if due and now >= self._whole.may_be:
-            # Before it is asked: what we are told of meanwhile may have come too late for this look.
-            self._whole.wanted = self._newest.wanted = False
-            listed = self._connection.all(claim.live_lanes(self._me.eligibility))
-            self._whole.took(now)
-            self._highest = max([self._highest, *(lane.lane for lane in listed)])
-            self._lowest = min((lane.lane for lane in listed), default=self._highest)
-        elif self._newest.wanted and now >= self._newest.may_be:
-            self._newest.wanted = False
-            listed = self._connection.all(claim.live_lanes(self._me.eligibility, self._lowest))
-            self._newest.took(now)
-            self._highest = max([self._highest, *(lane.lane for lane in listed)])
+        whole, newest = (at <= now for at in self._looks_due())
+        if newest and not (whole and self._whole.cost < QUICK_S):
+            listed = self._listed(self._newest)
+        elif whole:
+            listed = self._listed(self._whole)
         else:
             return
-        self._roster.refresh([lane for lane in listed if self._suits(lane, now)])
         if self._roster.empty:
             # A worker that fetches objects is not idle.
             self.looked_in_vain += not any(self._fetching(lane.lane) for lane in listed)
@@ -357,6 +363,22 @@ class Claimer(Attendant):
             self._look_pause = min(self._look_pause * 2, self._longest_look)
         else:
             self._look_pause = SHORTEST_LOOK
+
+    def _listed(self, look: _Look) -> list[claim.Listed]:
+        """Take a look; what it found goes to the roster as well."""
+        now = time.monotonic()
+        # Before it is asked: what we are told of meanwhile may have come too late for this look.
+        self._newest.wanted = False
+        since = self._lowest
+        if look is self._whole:
+            self._whole.wanted, since = False, 0
+        statement = claim.live_lanes(self._me.eligibility, since, self._roster.reached(since))
+        listed = self._connection.all(statement)
+        look.took(now)
+        self._highest = max([self._highest, *(lane.lane for lane in listed)])
+        self._lowest = min((lane.lane for lane in listed), default=self._highest)
+        self._roster.refresh(listed, since, lambda lane: self._suits(lane, now))
+        return listed
 
     def _suits(self, lane: claim.Listed, now: float) -> bool:
         """Whether this worker has the modules and objects for a lane, and the time."""

@@ -62,6 +62,8 @@ class Roster:
     """What the tasks of a lane run: the id of a function, or a named type."""
     _listed: list[Listed] = field(default_factory=list)
     _marks: dict[int, int] = field(default_factory=dict)
+    _reached: dict[int, int] = field(default_factory=dict)
+    """Where the last claim that brought something began, also of lanes that were emptied: looks begin there."""
     _paces: dict[int, Pace] = field(default_factory=dict)
     _usual: dict[int | str | None, Pace] = field(default_factory=dict)
     """The pace of a function or type in whatever lane: what a lane of which nothing is known begins with."""
@@ -71,13 +73,25 @@ class Roster:
     _guess: Listed | None = None
     """The same, once a look has found no other."""
 
-    def refresh(self, listed: Sequence[Listed]) -> None:
-        """Take up what a look at the database found. Marks return to zero: rows may lie below them."""
-        self._listed = list(listed)
+    def refresh(
+        self, found: Sequence[Listed], since: int = 0, suits: Callable[[Listed], bool] = lambda _lane: True
+    ) -> None:
+        """Take up what a look at the database found from the lane ``since`` on: what is known up to there stays.
+
+        After a look at all lanes marks return to zero: rows may lie below them.
+        """
+        known = {lane.lane: lane for lane in self._listed if lane.lane <= since}
+        known.update((lane.lane, lane) for lane in found)
+        self._listed = listed = [lane for lane in known.values() if suits(lane)]
         for lane in listed:
             _known(self._codes, lane.lane, lane.type or lane.function)
-        self._marks.clear()
-        self._guess = None if listed else self._last
+        if not since:
+            self._marks.clear()
+        self._guess = None if self._listed else self._last
+
+    def reached(self, lane: int) -> int:
+        """The ``seq`` of this lane below which all has been claimed, as far as we know."""
+        return self._reached.get(lane, 0)
 
     def expect(self, suits: Callable[[Listed], bool]) -> bool:
         """Take it that the lane which was emptied last has work again: one guess, then a look has to say what has."""
@@ -161,6 +175,9 @@ class Roster:
         dry = set()
         for ask in asks:
             number, seq = lowest.get(ask.lane, (0, 0))
+            if number:
+                self._reached.pop(ask.lane, None)
+                _known(self._reached, ask.lane, seq)
             if number >= ask.want:
                 self._marks[ask.lane] = seq
             elif ask.mark:

@@ -84,6 +84,7 @@ WHO = Eligibility(python="3.11")
 # What a worker runs on its pinned connections.
 WORKERS: dict[str, Callable[[], Statement[Any]]] = {
     "live_lanes": lambda: claim.live_lanes(WHO),
+    "newest_lanes": lambda: claim.live_lanes(WHO, 3, 5_000),
     "programs": lambda: programs.programs(list(range(1, 9))),
     "claim": lambda: claim.claim(WORKER, 2, [(lane, 0, 32) for lane in range(1, 9)], EVERY_QUEUE),
     "start": lambda: claim.start(WORKER, [(id, 1, 0.0) for id in IDS]),

@@ -86,3 +86,26 @@ def test_a_lane_that_does_not_suit_any_more_or_was_dropped_is_no_guess() -> None
             roster.drop(1)
         roster.expect(lambda _, suits=suits: suits)  # type: ignore[misc]
         assert roster.empty
+
+
+def test_a_look_that_begins_at_a_lane_leaves_what_is_known_up_to_there() -> None:
+    roster = Roster(slots=2)
+    roster.refresh([lane(1, 7), lane(2, 7), lane(3, 7)])
+    roster.took([Ask(1, 0, 1), Ask(2, 0, 1)], {1: (1, 40), 2: (1, 50)})
+    roster.refresh([lane(4, 7)], since=2)
+    assert {ask.lane: ask.mark for ask in roster.asks([], 8)} == {1: 40, 2: 50, 4: 0}
+    roster.refresh([lane(4, 7)], since=4, suits=lambda one: one.lane != 1)
+    assert [ask.lane for ask in roster.asks([], 8)] == [2, 4]
+    roster.refresh([lane(2, 7)])
+    assert roster.asks([], 8) == [Ask(2, 0, 8)], "all were looked at, and rows may lie below marks"
+
+
+def test_it_is_remembered_how_far_a_lane_was_claimed_also_when_it_is_empty() -> None:
+    roster = Roster(slots=2)
+    roster.refresh([lane(1, 7)])
+    roster.took([Ask(1, 0, 2)], {1: (2, 40)})
+    roster.took([Ask(1, 40, 2)], {})
+    roster.took([Ask(1, 0, 2)], {})
+    roster.refresh([])
+    assert roster.empty
+    assert (roster.reached(1), roster.reached(2)) == (40, 0)

@@ -1,11 +1,14 @@
--- takes callables boolean, every text, key_ids text[], lanes bigint[], lowest bigint, python text, queues text[], tags text[], types text[]
+-- takes callables boolean, every text, key_ids text[], lanes bigint[], lowest bigint, mark bigint, python text, queues text[], tags text[], types text[]
 -- gives id bigint, queue text, priority integer, timeout_s double precision, type text, function_id bigint
-WITH RECURSIVE "found"("lane_id") AS ((SELECT "start"."lane_id" "lane_id"
-FROM (SELECT "task"."lane_id"
+WITH RECURSIVE "found"("lane_id") AS ((SELECT COALESCE((SELECT "task"."lane_id"
 FROM "goque"."task"
-WHERE "task"."seq">0 AND "task"."lane_id">=%(lowest)s::bigint
+WHERE "task"."seq">0 AND "task"."lane_id"=%(lowest)s::bigint AND "task"."seq">=%(mark)s::bigint
+ORDER BY "task"."seq"
+LIMIT 1),(SELECT "task"."lane_id"
+FROM "goque"."task"
+WHERE "task"."seq">0 AND "task"."lane_id">%(lowest)s::bigint
 ORDER BY "task"."lane_id"
-LIMIT 1) "start") UNION ALL (SELECT (SELECT "task"."lane_id"
+LIMIT 1)) "lane_id") UNION ALL (SELECT (SELECT "task"."lane_id"
 FROM "goque"."task"
 WHERE "task"."seq">0 AND "task"."lane_id">"found"."lane_id"
 ORDER BY "task"."lane_id"

@@ -1,11 +1,10 @@
 -- takes 
 -- gives type text, batch_id bigint, paused boolean, queue text, python text, tags text[], key_ids text[], named_type text
-WITH RECURSIVE "found"("lane_id") AS ((SELECT "start"."lane_id" "lane_id"
-FROM (SELECT "task"."lane_id"
+WITH RECURSIVE "found"("lane_id") AS ((SELECT (SELECT "task"."lane_id"
 FROM "goque"."task"
 WHERE "task"."seq">0
 ORDER BY "task"."lane_id"
-LIMIT 1) "start") UNION ALL (SELECT (SELECT "task"."lane_id"
+LIMIT 1) "lane_id") UNION ALL (SELECT (SELECT "task"."lane_id"
 FROM "goque"."task"
 WHERE "task"."seq">0 AND "task"."lane_id">"found"."lane_id"
 ORDER BY "task"."lane_id"
