@@ -1,4 +1,4 @@
-"""A million attempts as a frame: how fast is ``q.history()``, beside a COPY of the same columns and plain rows?
+"""A million attempts as a frame: how fast is ``q.history()``, beside raw ADBC and plain rows of the same columns?
 
 python -m benchmarks.frames [--rounds 5] [--json]
 """
@@ -23,13 +23,15 @@ select task.id, task.run, task.status, lane.batch_id, task.id % 1073741824, lane
 from goque.task join goque.lane on lane.id = task.lane_id join goque.batch on batch.id = lane.batch_id
 """
 GOALS = (
+    Goal("history / raw ADBC", "goque history", "raw ADBC", least=1 / 1.5),
     Goal("history / COPY and pyarrow.csv", "goque history", "COPY CSV and pyarrow", least=1 / 1.5),
     Goal("history / psycopg rows", "goque history", "psycopg rows", least=5),
 )
 
 
 def measure(figures: Figures, options: argparse.Namespace) -> None:
-    """The same ten columns by three ways, in turns."""
+    """The same ten columns by each way, in turns."""
+    import adbc_driver_postgresql.dbapi as adbc
     import pandas as pd
     import pyarrow.csv
 
@@ -40,6 +42,9 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
         for _ in range(options.rounds):
             with figures.rate("goque history", ROWS):
                 assert len(q.history(columns=COLUMNS, limit=2 * ROWS)) == ROWS
+            with figures.rate("raw ADBC", ROWS), adbc.connect(dsn) as other, other.cursor() as cursor:
+                cursor.execute(_SELECT)
+                assert len(cursor.fetch_arrow_table().to_pandas()) == ROWS
             with figures.rate("COPY CSV and pyarrow", ROWS):
                 text = io.BytesIO()
                 with connection.cursor().copy(f"copy ({_SELECT}) to stdout (format csv)") as copy:

@@ -37,15 +37,16 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
                 time.sleep(15.0)  # it has looked in vain for a while
                 main = psutil.Process(worker.pid)
                 family = [main, *main.children(recursive=True)]
-                for _ in range(min(options.rounds, 3)):
+                for _ in range(options.rounds):
                     before = sum(sum(one.cpu_times()[:2]) for one in family)
                     with Meter(dsn).read() as used:
                         time.sleep(LOOK_S)
                     after = sum(sum(one.cpu_times()[:2]) for one in family)
                     figures.note("transactions", used.commits / LOOK_S)
                     figures.note("processor, all its processes", 100 * (after - before) / LOOK_S, "% of one")
-                figures.note("memory, main process", main.memory_info().rss / 2**20, "MiB")
-                figures.note("memory, all its processes", sum(one.memory_info().rss for one in family) / 2**20, "MiB")
+                    figures.note("memory, main process", main.memory_info().rss / 2**20, "MiB")
+                    memory = sum(one.memory_info().rss for one in family)
+                    figures.note("memory, all its processes", memory / 2**20, "MiB")
             finally:
                 worker.terminate()
     for _ in range(options.rounds):

@@ -15,14 +15,19 @@ from concurrent.futures import ProcessPoolExecutor
 
 from benchmarks.measuring import Figures, Goal, run
 from benchmarks.servers import fresh_server
-from benchmarks.work import sleep
+from benchmarks.work import compute, sleep
 
-LENGTHS = {"1 ms": (0.001, 2000), "10 ms": (0.01, 400), "100 ms": (0.1, 60), "1 s": (1.0, 6)}
-GOALS = tuple(Goal(f"{name} asleep", f"goque, {name}", least=0.97) for name in ("10 ms", "100 ms", "1 s"))
+KINDS = {
+    "asleep": (sleep, {"1 ms": (0.001, 2000), "10 ms": (0.01, 400), "100 ms": (0.1, 60), "1 s": (1.0, 6)}),
+    "computing": (compute, {"1 ms": (0.001, 1000), "10 ms": (0.01, 200), "100 ms": (0.1, 20), "1 s": (1.0, 4)}),
+}
+GOALS = tuple(
+    Goal(f"{name} {kind}", f"goque, {name} {kind}", least=0.97) for kind in KINDS for name in ("10 ms", "100 ms", "1 s")
+)
 
 
 def measure(figures: Figures, options: argparse.Namespace) -> None:
-    """Tasks that sleep: with two processors, tasks that compute would measure who else computes."""
+    """Tasks that sleep, then tasks that compute, which share their processors with the server and the worker."""
     from goque import Queue
 
     context = multiprocessing.get_context("spawn")
@@ -30,14 +35,17 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
         q.submit(sleep, 0.0).result()
         list(executor.map(sleep, [0.0] * 4))
         for _ in range(options.rounds):
-            for name, (seconds, count) in LENGTHS.items():
-                batch = q.map(sleep, [seconds] * count).wait()
-                frame = batch.history(columns=["started_at", "finished_at"])
-                wall = (frame["finished_at"].max() - frame["started_at"].min()).total_seconds()
-                figures.note(f"goque, {name}", seconds * count / (2 * wall), "")
-                began = time.perf_counter()
-                list(executor.map(sleep, [seconds] * count))
-                figures.note(f"ProcessPoolExecutor, {name}", seconds * count / (2 * (time.perf_counter() - began)), "")
+            for kind, (work, lengths) in KINDS.items():
+                for length, (seconds, count) in lengths.items():
+                    name = f"{length} {kind}"
+                    batch = q.map(work, [seconds] * count).wait()
+                    frame = batch.history(columns=["started_at", "finished_at"])
+                    wall = (frame["finished_at"].max() - frame["started_at"].min()).total_seconds()
+                    figures.note(f"goque, {name}", seconds * count / (2 * wall), "")
+                    began = time.perf_counter()
+                    list(executor.map(work, [seconds] * count))
+                    wall = time.perf_counter() - began
+                    figures.note(f"ProcessPoolExecutor, {name}", seconds * count / (2 * wall), "")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,17 @@ def insert_singles(dsn: str, count: int, payload: bytes = b"x" * 40) -> float:
         return count / (time.perf_counter() - began)
 
 
+def insert_pipelined(dsn: str, count: int, payload: bytes = b"x" * 40) -> float:
+    """The same in the driver's pipeline, which commits them together."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(_TABLE)
+        began = time.perf_counter()
+        with connection.pipeline():
+            for number in range(count):
+                connection.execute("insert into raw_task (id, payload) values (%s, %s)", (number, payload))
+        return count / (time.perf_counter() - began)
+
+
 def noise(size: int, count: int) -> list[bytes]:
     """So many values of so many bytes that no compression makes smaller."""
     return [os.urandom(size) for _ in range(count)]

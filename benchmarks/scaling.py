@@ -23,13 +23,13 @@ GOALS = tuple(Goal(f"{n} workers / 1", f"{n} workers", "1 workers", least=0.9) f
 
 
 def measure(figures: Figures, options: argparse.Namespace) -> None:
-    """The same map by so many worker processes of one slot each."""
+    """The same map by so many worker processes of one slot each, in turns; started anew, so that no others look on."""
     from goque import Queue
 
     with fresh_server(), Queue(workers=0) as submitter:
-        for count in WORKERS:
-            with workers(count, 1) as runners:
-                for _ in range(options.rounds):
+        for _ in range(options.rounds):
+            for count in WORKERS:
+                with workers(count, 1) as runners:
                     figures.note(f"{count} workers", drain_rate(submitter, runners, options.tasks))
 
 

@@ -38,6 +38,7 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
             with figures.rate("goque submit in a pipeline", 10 * COUNT), q.pipeline():
                 for number in range(10 * COUNT):
                     q.submit(square, number)
+            figures.note("raw INSERT in a pipeline", raw.insert_pipelined(dsn, 10 * COUNT))
             for peer in others:
                 with peer.client(peer.fresh()) as client, figures.rate(peer.name, OTHERS):
                     client.submit(OTHERS)
