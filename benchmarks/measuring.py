@@ -126,6 +126,7 @@ def main(arguments: list[str], modules: list[ModuleType]) -> None:
     parser = argparse.ArgumentParser(description="Measure goque beside something else, in turns, in one run.")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured (5)")
     parser.add_argument("--tasks", type=int, default=100_000, help="tasks of a round where there are many (100,000)")
+    parser.add_argument("--finished", type=int, default=1_000_000, help="finished tasks at most (1,000,000)")
     parser.add_argument("--json", action="store_true", help="figures for machines")
     parser.add_argument("--peers", metavar="NAMES", help="which other queues beside it (all that are installed); none")
     if len(modules) > 1:

@@ -1,6 +1,6 @@
 """Does a drain stay as fast with millions of finished or delayed tasks, a pinned snapshot, many queues, many workers?
 
-python -m benchmarks.used [--tasks 100000] [--rounds 5] [--json]
+python -m benchmarks.used [--tasks 100000] [--rounds 5] [--finished 10000000] [--json]
 
 Every state of the tables is compared with fresh ones of the same run.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from benchmarks.cleaning import finished_batch
 from benchmarks.drain import drain_rate
 from benchmarks.measuring import Figures, Goal, run
 from benchmarks.servers import fresh_server
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from goque import Queue
 
 FINISHED = 1_000_000
+TEN_MILLION = 10_000_000
 DELAYED = 1_000_000
 QUEUES = 1_000
 STATES = ("finished tasks", "a pinned snapshot", "delayed tasks", "many queues")
 GOALS = (
     *(Goal(f"{state} / plain", f"with {state}", "plain", least=0.9) for state in STATES),
+    Goal("ten million finished / plain", "with ten million finished", "plain", least=0.9),
     Goal("pinned, last quarter / first quarter", "pinned, last quarter", "pinned, first quarter", least=0.9),
 )
 
@@ -48,6 +51,14 @@ def _finished(figures: Figures, submitter: Queue, runner: Queue, options: argpar
     finished_tasks(submitter, FINISHED)
     for _ in range(options.rounds):
         figures.note("with finished tasks", drain_rate(submitter, [runner], options.tasks))
+    if options.finished < TEN_MILLION:
+        return
+    with psycopg.connect(submitter.dsn, autocommit=True) as connection:
+        for _ in range(TEN_MILLION // FINISHED - 1):
+            finished_batch(submitter, connection, FINISHED, days=0)
+        connection.execute("vacuum analyze goque.task")
+    for _ in range(options.rounds):
+        figures.note("with ten million finished", drain_rate(submitter, [runner], options.tasks))
 
 
 def _pinned(figures: Figures, submitter: Queue, runner: Queue, options: argparse.Namespace) -> None:
