@@ -30,6 +30,7 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
         for _ in range(options.rounds):
             for count in WORKERS:
                 with workers(count, 1) as runners:
+                    drain_rate(submitter, runners, options.tasks // 5)  # children and plans are there
                     figures.note(f"{count} workers", drain_rate(submitter, runners, options.tasks))
 
 

@@ -98,9 +98,9 @@ def _sustain_peer(figures: Figures, peer: Peer, meter: Meter) -> None:
                 _look(looker, peer, looks, share * len(given), time.monotonic() + STEP_S)
     count = share * len(given)
     figures.note(f"{peer.name}, producers", count / took)
-    waits = _waits(given, looks, share)
+    waited = waits(given, looks, share)
     for rank in RANKS:
-        figures.note(f"{peer.name}, end to end, p{rank}", 1000 * waits[int(len(waits) * rank / 100)], "ms")
+        figures.note(f"{peer.name}, end to end, p{rank}", 1000 * waited[int(len(waited) * rank / 100)], "ms")
     figures.note(f"{peer.name}, WAL of a task", used.wal_bytes / count, "B")
     figures.note(f"{peer.name}, commits of a task", used.commits / count, "")
 
@@ -118,14 +118,14 @@ def _look(looker: psycopg.Connection, peer: Peer, looks: list[tuple[float, int]]
         time.sleep(rest)
 
 
-def _waits(given: list[float], looks: list[tuple[float, int]], share: int) -> list[float]:
+def waits(given: list[float], looks: list[tuple[float, int]], share: int) -> list[float]:
     """How long each share waited until as many were done as were given with it, sorted: as if done in order."""
-    waits, at = [], 0
+    found, at = [], 0
     for number, when in enumerate(given):
         while looks[at][1] < share * (number + 1):
             at += 1
-        waits.append(looks[at][0] - when)
-    return sorted(waits)
+        found.append(looks[at][0] - when)
+    return sorted(found)
 
 
 def _open(looker: psycopg.Connection, peer: Peer) -> int:

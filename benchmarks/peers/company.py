@@ -46,11 +46,11 @@ class Peer:
         with psycopg.connect(self._server, autocommit=True) as connection:
             if not self._databases:
                 connection.execute(f"create database {template}".encode())
-                self.module.set_up(_address(self._server, template))
+                self.module.set_up(database_of(self._server, template))
             self._databases += 1
             name = f"{template}_{self._databases}"
             connection.execute(f"create database {name} template {template}".encode())
-        return _address(self._server, name)
+        return database_of(self._server, name)
 
     def client(self, dsn: str) -> AbstractContextManager[Client]:
         """Give it tasks."""
@@ -148,7 +148,7 @@ def _pause(seconds: float, ends: float) -> None:
     time.sleep(seconds)
 
 
-def _address(server: str, database: str) -> str:
+def database_of(server: str, database: str) -> str:
     """The same server, another database: without password, since the embedded server is behind a socket."""
     before, _, after = server.partition("/postgres?")
     assert after, "not an embedded server"

@@ -17,6 +17,7 @@ from benchmarks.measuring import Figures
 from benchmarks.peers.company import PEERS, Peer, peers
 from benchmarks.peers.starts import listening
 from benchmarks.servers import fresh_server
+from benchmarks.sustained import waits
 
 
 def bench(*arguments: str) -> str:
@@ -102,3 +103,8 @@ def test_the_best_of_several_sides_is_told_of_once_more() -> None:
     figures.pick("the best", max, ["slow", "quick"])
     figures.pick("nobody", max, [])
     assert figures.medians == {"slow": 2.0, "quick": 4.0, "the best": 4.0}
+
+
+def test_a_share_waits_until_as_many_are_done_as_were_given_with_it() -> None:
+    looks = [(0.5, 4), (2.0, 5), (2.5, 9), (4.0, 15)]
+    assert waits([0.0, 1.0, 3.0], looks, 5) == [1.0, 2.0, 3.0]
