@@ -167,6 +167,7 @@ class Completer(Attendant):
                 runs.setdefault(one.held.lane, []).append(one.outcome.run_s)
             else:
                 others.append(one)
+                self._roster.charge(one.held.lane, one.outcome.run_s)
         for lane, seconds in runs.items():
             self._roster.measured(lane, seconds)
         if successes:

@@ -1,19 +1,23 @@
 """Which lanes have work for this worker, and how much to ask of each. Not for: asking (``worker.claimer``).
 
-A worker serves its queues in turn and, within a queue, the lanes of the highest priority in equal shares, so that a
-map of ten items ends while one of a million runs. It holds no more than about ``HORIZON`` seconds of work, measured by
-how long tasks of each lane took, so that nothing waits here while another worker is idle.
+A worker serves its queues and, within a queue, the lanes of the highest priority in equal shares of its slots' time, so
+that a map of ten items ends while one of a million runs, and a map of short tasks beside tasks that take long. It holds
+no more than about ``HORIZON`` seconds of work, measured by how long tasks of each lane took, so that nothing waits here
+while another worker is idle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import NamedTuple, TypeVar
 
 from goque.queries.claim import MOST_LANES, Listed
+from goque.worker.shares import Shares
 
 K = TypeVar("K")
+N = TypeVar("N", int, str)
 V = TypeVar("V")
 
 HORIZON = 0.4
@@ -67,6 +71,9 @@ class Roster:
     _paces: dict[int, Pace] = field(default_factory=dict)
     _usual: dict[int | str | None, Pace] = field(default_factory=dict)
     """The pace of a function or type in whatever lane: what a lane of which nothing is known begins with."""
+    _queues: dict[int, str] = field(default_factory=dict)
+    """By lane."""
+    _shares: Shares = field(default_factory=lambda: Shares(MOST_KNOWN))
     _turn: int = 0
     _last: Listed | None = None
     """The lane that was emptied last."""
@@ -85,6 +92,7 @@ class Roster:
         self._listed = listed = [lane for lane in known.values() if suits(lane)]
         for lane in listed:
             _known(self._codes, lane.lane, lane.type or lane.function)
+            _known(self._queues, lane.lane, lane.queue)
         if not since:
             self._marks.clear()
         self._guess = None if self._listed else self._last
@@ -110,6 +118,13 @@ class Roster:
         """Tasks of this lane ran for so many seconds; at least one."""
         for pace in self._paces_of(lane):
             pace.add(runs)
+        self.charge(lane, sum(runs))
+
+    def charge(self, lane: int, seconds: float) -> None:
+        """Tasks of this lane had slots for so long, whatever came of them."""
+        self._shares.charge(lane, seconds)
+        if (queue := self._queues.get(lane)) is not None:
+            self._shares.charge(queue, seconds)
 
     def takes_longer(self, lane: int, run_s: float) -> None:
         """A task of this lane runs for so many seconds already."""
@@ -137,26 +152,30 @@ class Roster:
             listed = [lane for lane in listed if room_of.get(lane.type, 1) > 0]
         if not listed:
             return []
-        lanes = self._next_lanes(listed)
-        load = 0.0
-        count = 0
-        for held_lane, number in held:
-            load += number * (self.pace(held_lane) or HORIZON)
-            count += number
-        budget = (self.slots * HORIZON - load) / len(lanes)
-        room = (2 * ROWS_PER_CLAIM - (count - over)) // len(lanes)
+        lanes = self._next_lanes(listed, held)
+        budget = self.slots * HORIZON - sum(number * self._cost(lane) for lane, number in held)
+        room = (2 * ROWS_PER_CLAIM - (sum(number for _, number in held) - over)) // len(lanes)
         share = -(-free // len(lanes))
-        asks = []
-        for lane in lanes:
-            pace = self.pace(lane.lane)
-            want = share if pace is None else max(share, int(budget / pace))
+        asks: list[Ask] = []
+        for place, lane in enumerate(lanes):
+            want = min(share, free)
+            if not place and budget > 0 and all(held_lane != lane.lane for held_lane, _ in held):
+                want = max(want, 1)  # its turn, however busy others keep the slots
+            if (pace := self.pace(lane.lane)) is not None:
+                want = max(want, int(budget / (len(lanes) - place) / pace))
             want = min(want, ROWS_PER_CLAIM // len(lanes), room)
             if lane.type in room_of:
                 want = min(want, room_of[lane.type])
                 room_of[lane.type] -= max(want, 0)
             if want > 0:
                 asks.append(Ask(lane.lane, self._marks.get(lane.lane, 0), want))
+                free = max(0, free - want)
+                budget -= want * self._cost(lane.lane)
         return asks
+
+    def _cost(self, lane: int) -> float:
+        """Seconds of what this worker may hold that a task of this lane takes up: a slot is not more than taken."""
+        return min(self.pace(lane) or HORIZON, HORIZON)
 
     def _rooms(self, held: Sequence[tuple[int, int]]) -> dict[str | None, int]:
         """How many more tasks of each limited type may be held."""
@@ -194,8 +213,8 @@ class Roster:
         if self._last is not None and self._last.lane == lane:
             self._last = self._guess = None
 
-    def _next_lanes(self, listed: Sequence[Listed]) -> list[Listed]:
-        """Some lanes of the highest priority from each queue, starting with another queue each time."""
+    def _next_lanes(self, listed: Sequence[Listed], held: Sequence[tuple[int, int]]) -> list[Listed]:
+        """Some lanes of the highest priority from each queue; first the queue, and of it the lane, that used least."""
         top: dict[str, list[Listed]] = {}
         for lane in listed:
             best = top.setdefault(lane.queue, [])
@@ -204,15 +223,30 @@ class Roster:
             if not best or lane.priority == best[0].priority:
                 best.append(lane)
         self._turn += 1
-        queues = list(top.values())
-        start = self._turn % len(queues)
-        queues = queues[start:] + queues[:start]
-        chosen: list[Listed] = []
-        for depth in range(max(map(len, queues))):
-            for lanes in queues:
-                if depth < len(lanes) and len(chosen) < LANES_PER_CLAIM:
-                    chosen.append(lanes[(depth + self._turn) % len(lanes)])
-        return chosen
+        taken = self._taken(held)
+        queues = [top[queue] for queue in self._first("", list(top), taken)]
+        for place, lanes in enumerate(queues):
+            by_number = {lane.lane: lane for lane in lanes}
+            group = f"{lanes[0].queue} {lanes[0].priority}"
+            queues[place] = [by_number[lane] for lane in self._first(group, list(by_number), taken)]
+        depths = range(max(map(len, queues)))
+        return [lanes[depth] for depth in depths for lanes in queues if depth < len(lanes)][:LANES_PER_CLAIM]
+
+    def _taken(self, held: Sequence[tuple[int, int]]) -> dict[int | str, float]:
+        """Seconds that what is held will use, by lane and by queue."""
+        taken: dict[int | str, float] = {}
+        for lane, number in held:
+            taken[lane] = number * (self.pace(lane) or HORIZON)
+            if queue := self._queues.get(lane, ""):
+                taken[queue] = taken.get(queue, 0.0) + taken[lane]
+        return taken
+
+    def _first(self, group: str, some: list[N], taken: Mapping[int | str, float]) -> list[N]:
+        """Those that used least, in order; between equals it goes round."""
+        self._shares.admit(group, some)
+        start = self._turn % len(some)
+        turned = some[start:] + some[:start]
+        return nsmallest(LANES_PER_CLAIM, turned, key=lambda one: self._shares.used(one) + taken.get(one, 0.0))
 
 
 def _known(all: dict[K, V], key: K, new: V) -> V:
