@@ -42,7 +42,7 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
                     with Meter(dsn).read() as used:
                         time.sleep(LOOK_S)
                     after = sum(sum(one.cpu_times()[:2]) for one in family)
-                    figures.note("transactions", used.commits / LOOK_S)
+                    figures.note("transactions", used.commits / used.seconds)
                     figures.note("processor, all its processes", 100 * (after - before) / LOOK_S, "% of one")
                     figures.note("memory, main process", main.memory_info().rss / 2**20, "MiB")
                     memory = sum(one.memory_info().rss for one in family)

@@ -47,6 +47,8 @@ class Used:
 
     commits: int = 0
     wal_bytes: int = 0
+    seconds: float = 0.0
+    """For how long it was looked at: a little longer than the block."""
 
 
 class Meter:
@@ -59,12 +61,14 @@ class Meter:
     def read(self) -> Iterator[Used]:
         """Count what happens within the block, the meter's own statements left out."""
         used = Used()
+        began = time.monotonic()
         commits, wal = self._look()
         yield used
         time.sleep(1.1)  # sessions report what they did once a second
         commits_after, wal_after = self._look()
         used.commits = commits_after - commits - 2
         used.wal_bytes = wal_after - wal
+        used.seconds = time.monotonic() - began
 
     def _look(self) -> tuple[int, int]:
         row = self._connection.execute(

@@ -8,12 +8,12 @@ from goque.service import Service
 
 
 class Bookkeeper(Service):
-    """Folds more often the more there is to fold."""
+    """Folds twenty times as often while there is something to fold."""
 
-    def __init__(self, database: Verbs, *, interval: float = 10.0) -> None:
+    def __init__(self, database: Verbs, *, interval: float = 20.0) -> None:
         super().__init__("bookkeeper", interval=interval, jitter=0.3)
         self._database = database
 
     def run_once(self) -> float | None:
         lanes = self._database.all(upkeep.fold())
-        return self.interval / 10 if lanes else None
+        return self.interval / 20 if lanes else None
