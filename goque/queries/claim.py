@@ -163,18 +163,20 @@ def _take_turns() -> Query[Any]:
     return select(wanted.id).from_(wanted).where(_turn(wanted.id))
 
 
-def take_turns(lanes: Sequence[int]) -> Statement[int]:
-    """Those of these lanes of which no other worker takes many tasks at this moment; nobody else does until the commit.
+def take_turns(worker: int, lanes: Sequence[int]) -> Statement[int]:
+    """Those of these lanes in which it is this worker's turn to take many tasks; it ends with the transaction.
 
-    Who takes the tasks that another is just taking passes over each of them, and locks those whose claim ends
-    meanwhile: a crowd of workers at the head of one lane would do little else. Nobody waits for a turn.
+    Who takes the tasks that others are just taking passes over each of them, and locks those whose claim ends
+    meanwhile: a crowd of workers at the head of one lane would do little else. Two at a time do not hinder each other
+    much, so workers with even and with odd numbers take turns among themselves. Nobody waits for a turn.
     """
-    return _take_turns.bind(lanes=sorted(lanes))
+    return _take_turns.bind(worker=worker, lanes=sorted(lanes))
 
 
 def _turn(lane: Expression[int]) -> Condition:
-    """It is this transaction's turn, until it ends. Of a lane's id half a lock's number is left; two may share one."""
-    short = function("mod", BIGINT, lane, lit(2**31)).cast(INTEGER)
+    """It is this transaction's turn, until it ends. Half a lock's number is little for a lane: two may share one."""
+    place = lane * lit(2) + function("mod", BIGINT, Bind("worker", BIGINT), lit(2))
+    short = function("mod", BIGINT, place, lit(2**31)).cast(INTEGER)
     return function("pg_try_advisory_xact_lock", BOOLEAN, number_of(LANE).cast(INTEGER), short)
 
 

@@ -39,8 +39,8 @@ QUICK_S = 0.005
 """A look at all lanes that takes no longer is made at once, and saves the one at the newest."""
 MOMENT_S = 0.001
 """What a claim brought is begun first, by threads that compete with this one; then more is looked for."""
-TURN_S = 0.05
-"""When to ask again for many tasks of a lane of which another worker was just taking many."""
+SHORTEST_TURN, LONGEST_TURN = 0.005, 0.08
+"""When to ask again for many tasks of a lane of which another worker was just taking many; ever later in a crowd."""
 OFTEN_LATE = 10
 """So many times in a row it was another's turn: then a few are taken out of turn, for the other may stand still."""
 SECOND_CHECK_S = 65.0
@@ -250,11 +250,14 @@ class Claimer(Attendant):
         many = [ask.lane for ask in asks if ask.want > claim.FEW]
         statements = [claim.claim(self._me.id, self._number, asks, EVERY_QUEUE)]
         # Marked as ours: the rows are locked until their arguments, which may be many, have been sent.
-        *turns, rows = self._connection.pipeline([claim.take_turns(many), *statements] if many else statements)
+        *turns, rows = self._connection.pipeline(
+            [claim.take_turns(self._me.id, many), *statements] if many else statements
+        )
         late = set(many).difference(*turns)
         if many:
             self._late = self._late + 1 if late else 0
-            self._turn_at = time.monotonic() + (TURN_S if late else 0.0)
+            pause = min(SHORTEST_TURN * 2 ** (self._late - 1), LONGEST_TURN) if late else 0.0
+            self._turn_at = time.monotonic() + pause
         return [ask for ask in asks if ask.lane not in late], self._number, rows
 
     def _take(self, asks: Sequence[Ask], number: int, rows: list[claim.Claimed]) -> None:

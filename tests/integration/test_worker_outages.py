@@ -18,7 +18,7 @@ from goque.queries import claim, workers
 from goque.queries.moments import Word, channel
 from goque.sql import Statement
 from goque.worker import desk as desks
-from goque.worker.claimer import LOOK_AGAIN_S, NEXT_CHECK_S, OFTEN_LATE, SECOND_CHECK_S, TURN_S, Claimer
+from goque.worker.claimer import LONGEST_TURN, LOOK_AGAIN_S, NEXT_CHECK_S, OFTEN_LATE, SECOND_CHECK_S, Claimer
 from goque.worker.completer import Completer
 from goque.worker.desk import Desk, Ended, Held, Me
 from goque.worker.heartbeat import LEASE_S, Heartbeat
@@ -161,10 +161,10 @@ class TestClaimer:
         post.roster.measured(lane, [0.00001])
         tries = []
         with rig.database.transaction() as another:
-            assert another.all(claim.take_turns([lane])) == [lane]
+            assert another.all(claim.take_turns(post.worker.id, [lane])) == [lane]
             while not tries or not tries[-1]:
                 tries.append(post.claim())
-                assert 0 < post.claimer._pause() <= TURN_S
+                assert 0 < post.claimer._pause() <= LONGEST_TURN
         assert [held.id for held in tries.pop()] == ids[: claim.FEW]
         assert len(tries) == OFTEN_LATE // 2  # each of them claims twice
         assert [held.id for held in post.claim()] == ids[claim.FEW :]

@@ -13,7 +13,7 @@ WHERE NOT "lane"."paused" AND "lane"."canceled_at" IS NULL AND NOT EXISTS (SELEC
 FROM "goque"."queue"
 WHERE "queue"."name"="lane"."queue" AND "queue"."paused") AND NOT EXISTS (SELECT "queue"."name"
 FROM "goque"."queue"
-WHERE "queue"."name"=%(every)s::text AND "queue"."paused") AND ("wanted"."want"<=64 OR PG_TRY_ADVISORY_XACT_LOCK('"goque"."lane"'::regclass::oid::integer,MOD("wanted"."lane_id",2147483648)::integer))),
+WHERE "queue"."name"=%(every)s::text AND "queue"."paused") AND ("wanted"."want"<=64 OR PG_TRY_ADVISORY_XACT_LOCK('"goque"."lane"'::regclass::oid::integer,MOD(("wanted"."lane_id"*2)+MOD(%(worker)s::bigint,2),2147483648)::integer))),
 "taken" AS (UPDATE "goque"."task" SET "run"="task"."run"+1,"seq"=-"task"."seq","worker_id"=%(worker)s::bigint
 FROM "picked"
 WHERE "task"."id"="picked"."id"
