@@ -27,7 +27,7 @@ from goque.worker.channel.jobs import Why
 from goque.worker.desk import WORTH_WRITING, Desk, Ended, Held, Me
 from goque.worker.ledger import Ledger
 from goque.worker.roster import Roster
-from goque.worker.watch import Turn, Watch
+from goque.worker.watch import TICK_S, Turn, Watch
 from goque.worker.witness import Witness
 
 log = logging.getLogger("goque.worker")
@@ -94,7 +94,7 @@ class Completer(Attendant):
         """Runs whose outcome was written."""
         self._watch = Watch(me, desk, ledger, stop_running, give_way)
         self._locked = _Unmatched()
-        """Ours, but somebody's open transaction holds the row: they come again with the next tick."""
+        """Ours, and not to be written now, most likely for an open transaction: they come again with the next tick."""
         self._untold: set[int] = set()
         self._told_at = 0.0
 
@@ -126,8 +126,8 @@ class Completer(Attendant):
             self._desk.unwritten(self._locked.ended, self._locked.unstarted, [])
             self._locked = _Unmatched()
         outgoing, unstarted, claims = self._desk.outgoing(2 * WORTH_WRITING)
-        ended = [one for one in outgoing if not one.held.takes_external_ids]
-        patient = [one for one in outgoing if one.held.takes_external_ids]
+        patient = [one for one in outgoing if one.refusals or one.held.takes_external_ids]
+        ended = [one for one in outgoing if not (one.refusals or one.held.takes_external_ids)]
         turn, late = Turn(), _Unmatched()
         try:
             self._say_endings(turn, ended, late)
@@ -285,7 +285,15 @@ class Completer(Attendant):
             raise error  # so that the next turn is not taken at once
 
     def _replace(self, one: Ended, refused: Exception) -> None:
-        """An outcome that cannot be stored becomes a failure that says so."""
+        """An outcome that cannot be stored becomes a failure that says so, which comes again until it can be stored."""
+        context = {"task": one.held.id, "run": one.held.run}
+        if one.refusals:
+            if one.refusals == 1:
+                text = "task %s cannot be ended, which is tried again every %g s: %s"
+                log.error(text, one.held.id, TICK_S, refused, extra=context)
+            one.refusals += 1
+            self._locked.ended.append(one)
+            return
         failed = Outcome(
             "error",
             error_type="goque.errors.DatabaseError",
@@ -295,18 +303,9 @@ class Completer(Attendant):
             cpu_s=one.outcome.cpu_s,
             max_rss=one.outcome.max_rss,
         )
-        context = {"task": one.held.id, "run": one.held.run}
-        if one.outcome.error_type == failed.error_type:
-            log.error("task %s cannot be ended: %s", one.held.id, refused, extra=context)
-        else:
-            log.warning(
-                "the outcome of task %s, run %s, is refused, so that this run fails: %s",
-                one.held.id,
-                one.held.run,
-                refused,
-                extra=context,
-            )
-            self._desk.unwritten([Ended(one.held, failed, one.at)], [], [])
+        text = "the outcome of task %s, run %s, is refused, so that this run fails: %s"
+        log.warning(text, one.held.id, one.held.run, refused, extra=context)
+        self._desk.unwritten([Ended(one.held, failed, one.at, refusals=1)], [], [])
 
     def _tell(self, turn: Turn, is_all: bool) -> None:
         """At once when nothing else is held that would have to be told of soon."""

@@ -99,6 +99,8 @@ class Ended:
     held: Held
     outcome: Outcome
     at: float = field(default_factory=time.monotonic)
+    refusals: int = 0
+    """How often PostgreSQL has refused to store it; from the first one on it is written by itself."""
 
 
 @dataclass(slots=True)

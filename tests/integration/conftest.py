@@ -19,6 +19,7 @@ from goque.postgres.database import Database
 from goque.sql.statement import Statement, scalar
 from tests import moves
 from tests.conftest import _new_database
+from tests.post import Post
 from tests.rig import Rig, Worker
 
 MakeStatement = Callable[..., Statement[Any]]
@@ -138,3 +139,10 @@ def other(rig: Rig) -> Iterator[Worker]:
     made = rig.worker()
     yield made
     made.connection.close()
+
+
+@pytest.fixture
+def post(rig: Rig, lane: int) -> Iterator[Post]:
+    made = Post(rig, lane)
+    yield made
+    made.worker.connection.close()

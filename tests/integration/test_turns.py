@@ -1,5 +1,5 @@
 """Workers take many tasks of a lane in turn: none passes over what another is just taking. The claimer's side of it:
-``test_worker_outages``."""
+``test_claimer_outages``."""
 
 from __future__ import annotations
 
