@@ -96,10 +96,14 @@ class Post:
             give_way=lambda lanes: None,
         )
 
+    def hear(self) -> None:
+        """There is word of work, and no look is rested for that took long."""
+        self.claimer.look_again()
+        self.claimer._whole.cost = self.claimer._newest.cost = 0.0
+
     def claim(self) -> list[Held]:
         """Look and claim; what became ready."""
-        self.claimer.look_again()
-        self.claimer._whole.cost = self.claimer._newest.cost = 0.0  # it rests after a look that took long
+        self.hear()
         self.claimer.turn()
         self.claimer.turn()
         return self.desk.withdraw()

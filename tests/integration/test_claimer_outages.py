@@ -161,7 +161,7 @@ class TestClaimer:
         first = post.claim()  # and a look finds no more
         rig.tasks(lane, 9, first=1)
         post.asking.breaks = {"claim.live_lanes": "before"}
-        post.claimer.look_again()
+        post.hear()
         with pytest.raises(DatabaseUnavailable):  # it is not idle, so what it would find may be more urgent
             post.claimer.turn()
         post.done(*first)
