@@ -178,6 +178,7 @@ def forged(
         yield pairs, marks
         for pair in pairs.values():
             pair.queue.close()
+        queue.close()  # tasks that came from it were waited for once more
 
 
 def forge(connection: psycopg.Connection[Any], column: str, ids: list[Any], way: str, mark: Path) -> None:

@@ -130,10 +130,10 @@ class Scene:
         self._no_claims_left()
 
     def _no_claims_left(self) -> None:
-        """Claims of workers that were killed go with the next healing."""
-        from goque.maintenance.healer import Healer
-
-        Healer(self.rig.database).run_once()
+        """Claims of workers that were killed go with the next healing, once these are known to be lost."""
+        for [worker] in self.rig.ask("select id from goque.worker where lost_at is null and ended_at is null"):
+            self.rig.lose(worker)
+        self.rig.heal()
         assert self.rig.claims() == 0
         assert self.rig.ask("select * from goque.task where seq < 0 and status <> 'done'") == []
 
