@@ -2,7 +2,7 @@
 
 python -m benchmarks.sustained [--rounds 5] [--json] [--peers pgqueuer,awa]
 
-A minute of goque, then shorter rounds of each peer at half of *its* drain, in turns. What a peer's tasks wait is told
+In each round a minute of goque, then some seconds of each peer at half of *its* drain. What a peer's tasks wait is told
 by shares of 50 ms, as if they were done in order, from how many are open at each look.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -20,10 +21,15 @@ from benchmarks.peers.company import Peer, peers
 from benchmarks.servers import Meter, fresh_server
 from benchmarks.work import square
 
+if TYPE_CHECKING:
+    from goque import Batch, Queue
+
 SECONDS = 60
 STEP_S = 0.05
 PEER_SECONDS = 6
 """Of each round of a peer; a minute of each would take half an hour."""
+LOOK_EVERY = 5
+"""Shares between two looks at the backlog, which cost the server something as well."""
 RANKS = (50, 95, 99)
 GOALS = (
     Goal("end to end, p99", "end to end, p99", most=100.0),
@@ -37,39 +43,43 @@ def measure(figures: Figures, options: argparse.Namespace) -> None:
     """One map every 50 ms, at half the rate that was measured just before; then the peers."""
     from goque import Queue
 
-    with fresh_server() as dsn:
-        with Queue(workers=0) as submitter, Queue(workers=2) as runner:
-            runner.submit(square, 1).result()
-            rate = drain_rate(submitter, [runner], 100_000)
-            figures.note("drain", rate)
-            share = max(1, int(rate / 2 * STEP_S))
-            backlog: list[int] = []
-            first = last = None
-            with Meter(dsn).read() as used:
-                due = time.monotonic()
-                for _ in range(int(SECONDS / STEP_S)):
-                    last = runner.map(square, range(share))
-                    first = first or last
-                    backlog.append(int(runner.queues(columns=["new", "pending", "processing"]).sum().sum()))
-                    due += STEP_S
-                    time.sleep(max(0.0, due - time.monotonic()))
-                assert last is not None
-                last.wait()
-            assert first is not None
-            count = int(SECONDS / STEP_S) * share
-            figures.note("producers", share / STEP_S)
-            _note_ends(figures, dsn, first[0].id, count)
-            third = len(backlog) // 3
-            figures.note("backlog, first third", statistics.mean(backlog[:third]), "tasks")
-            figures.note("backlog, last third", statistics.mean(backlog[-third:]), "tasks")
-            figures.note("WAL of a task", used.wal_bytes / count, "B")
-            figures.note("commits of a task", used.commits / count, "")
+    with fresh_server() as dsn, Queue(workers=0) as submitter, Queue(workers=2) as runner:
+        runner.submit(square, 1).result()
         # dbos takes tasks one by one, hardly faster than half of what it drains: nothing could be kept up.
         others = [peer for peer in peers(dsn, options) if peer.name != "dbos"]
         meter = Meter(dsn)
         for _ in range(options.rounds):
+            rate = drain_rate(submitter, [runner], 100_000)
+            figures.note("drain", rate)
+            _sustain(figures, runner, meter, max(1, int(rate / 2 * STEP_S)))
             for peer in others:
                 _sustain_peer(figures, peer, meter)
+
+
+def _sustain(figures: Figures, runner: Queue, meter: Meter, share: int) -> None:
+    backlog: list[int] = []
+    batches: list[Batch] = []
+    with psycopg.connect(runner.dsn, autocommit=True) as looker, meter.read() as used:
+        due = time.monotonic()
+        for step in range(int(SECONDS / STEP_S)):
+            batches.append(runner.map(square, range(share)))
+            if step % LOOK_EVERY == 0:
+                row = looker.execute("select sum(new + processing) from goque.tally").fetchone()
+                assert row is not None
+                backlog.append(int(row[0]))
+            due += STEP_S
+            time.sleep(max(0.0, due - time.monotonic()))
+        batches[-1].wait()
+    for batch in batches[-20:]:  # which shares its worker with those before it
+        batch.wait()
+    count = share * len(batches)
+    figures.note("producers", share / STEP_S)
+    _note_ends(figures, runner.dsn, batches[0][0].id, count)
+    third = len(backlog) // 3
+    figures.note("backlog, first third", statistics.mean(backlog[:third]), "tasks")
+    figures.note("backlog, last third", statistics.mean(backlog[-third:]), "tasks")
+    figures.note("WAL of a task", used.wal_bytes / count, "B")
+    figures.note("commits of a task", used.commits / count, "")
 
 
 def _sustain_peer(figures: Figures, peer: Peer, meter: Meter) -> None:
