@@ -151,6 +151,7 @@ class Giving(Changing):
         shared = sharing.parted(kwargs, options.share_from, self._core.limit)
         first, items = items.peeked()
         self._check(captured, None if first is None else (first[0], {**shared.kwargs, **first[1]}))
+        del first  # which may be large, and would live until all are stored
         self._look_for_workers(captured, options)
         if options.dry_run:
             with refs.resolved(cache(self._core.objects.get)):  # as a task has them

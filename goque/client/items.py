@@ -33,7 +33,8 @@ class Items:
         first = next(self.calls, None)
         if first is None:
             return None, self
-        return first, Items(itertools.chain([first], self.calls), self.total, self.instant)
+        # An iterator lets go of its list at the end; the chain would keep the list, and the first call, until its own.
+        return first, Items(itertools.chain(iter([first]), self.calls), self.total, self.instant)
 
     def tried(self, func: Callable[..., Any], kwargs: Mapping[str, Any], number: int) -> list[Any]:
         """What the function returns here and now for the first ``number`` of them."""

@@ -332,7 +332,7 @@ class Maps:
                 None if options.metadata is None else json.dumps(options.metadata).encode(),
             ),
             encode=lambda call: codec.encode_arguments(call[0], call[1], limit),
-            seal=self._arguments.seal,
+            sign=self._arguments.sign,
             first=first,
             digest=call_digest if options.name is not None else None,
             external_id=by_id,

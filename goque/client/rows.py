@@ -11,7 +11,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from goque.client.items import Call
 from goque.model.identity import SPAN
@@ -19,6 +19,8 @@ from goque.payload.envelope import item_context
 
 CHUNK = 64 * 1024
 """Bytes per piece handed to COPY."""
+LARGE = 1024 * 1024
+"""Bytes from which on parts of rows are handed on as they lie, since putting them together would copy them."""
 
 MEMORY = 16 * 1024 * 1024
 """Bytes a spool keeps in memory before it moves to a temporary file."""
@@ -33,8 +35,8 @@ _EIGHT = struct.Struct(">iq")
 _NULL = _LENGTH.pack(-1)
 
 
-class Seal(Protocol):
-    """Signs bytes for what they belong to."""
+class Sign(Protocol):
+    """Signs bytes for what they belong to; gives what stands before them in their envelope."""
 
     def __call__(self, context: bytes, body: bytes) -> bytes: ...
 
@@ -75,7 +77,7 @@ class Encoder:
 
     shared: Shared
     encode: Callable[[Call], bytes]
-    seal: Seal
+    sign: Sign
     first: int = 0
     """The position of the first item."""
     digest: Callable[[Call], bytes] | None = None
@@ -85,50 +87,54 @@ class Encoder:
 
     def chunks(self, calls: Iterable[Call]) -> Iterator[bytes]:
         """Rows in pieces of about ``CHUNK`` bytes, without header and trailer."""
-        shared, encode, seal, digest, name = self.shared, self.encode, self.seal, self.digest, self.external_id
+        shared, encode, sign, digest, name = self.shared, self.encode, self.sign, self.digest, self.external_id
         base, lane, ready = shared.batch * SPAN, shared.lane, shared.ready
         context, start, eight, length = item_context, _START.pack, _EIGHT.pack, _LENGTH.pack
         middle = shared.middle()
+        rest = 40 + len(middle)  # of a row, about
         fields = len(COLUMNS)
-        buffer: list[bytes] = []
+        parts: list[bytes] = []
         size = 0
         position = self.first
         for call in calls:
             if digest is not None:
                 self.digests += digest(call)
-            body = seal(context(shared.batch, position), encode(call))
-            row = b"".join(
-                (
-                    start(fields, 8, base + position, 8, lane),
-                    _NULL if ready is None else eight(8, ready + position),
-                    middle,
-                    _NULL if name is None else _field(name(call).encode()),
-                    length(len(body)),
-                    body,
-                )
+            body = encode(call)
+            head = sign(context(shared.batch, position), body)
+            parts += (
+                start(fields, 8, base + position, 8, lane),
+                _NULL if ready is None else eight(8, ready + position),
+                middle,
+                _NULL if name is None else _field(name(call).encode()),
+                length(len(head) + len(body)),
+                head,
+                body,
             )
-            buffer.append(row)
-            size += len(row)
             position += 1
+            size += rest + len(head) + len(body)
             if size >= CHUNK:
-                yield b"".join(buffer)
-                buffer.clear()
+                yield from parts if size >= LARGE else (b"".join(parts),)
+                parts.clear()
                 size = 0
+                body = b""  # else it would live while the next one is made
         self.total = position - self.first
-        if buffer:
-            yield b"".join(buffer)
+        if parts:
+            yield b"".join(parts)
 
 
 class Spool:
     """Holds encoded rows, in memory and then in a temporary file, until the transaction that sends them is open."""
 
     def __init__(self) -> None:
-        self._file: BinaryIO = tempfile.SpooledTemporaryFile(max_size=MEMORY)  # type: ignore[assignment]  # noqa: SIM115
+        self._file: tempfile.SpooledTemporaryFile[bytes] = tempfile.SpooledTemporaryFile(max_size=MEMORY)  # noqa: SIM115
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Take these pieces in."""
         for chunk in chunks:
+            if len(chunk) > MEMORY:
+                self._file.rollover()  # else it would be copied into memory first
             self._file.write(chunk)
+            del chunk  # which may be large, before the next one is made
 
     def read(self) -> Iterator[bytes]:
         """All pieces again, from the start."""

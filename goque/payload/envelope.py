@@ -104,9 +104,11 @@ class Sealer:
 
     def seal(self, context: bytes, body: bytes) -> bytes:
         """The envelope of ``body``, bound to ``context``."""
-        if self._mac is None:
-            return self._head + body
-        return self._head + self._mac.code(context, body) + body
+        return self.sign(context, body) + body
+
+    def sign(self, context: bytes, body: bytes) -> bytes:
+        """What stands before ``body`` in that envelope."""
+        return self._head if self._mac is None else self._head + self._mac.code(context, body)
 
 
 class Opener:

@@ -229,6 +229,7 @@ class Transaction(Verbs):
         with self._copying(table, columns) as (cursor, copy):
             for chunk in chunks:
                 copy.write(chunk)
+                del chunk  # which may be large, before the next one is made
         return max(cursor.rowcount, 0)
 
     @contextmanager

@@ -224,6 +224,31 @@ def test_a_million_items_from_a_generator_are_stored_in_bounded_memory(dsn: str,
     assert seconds < 45
 
 
+@pytest.mark.parametrize("made", ["(os.urandom(SIZE) for _ in range(4))", "Given()"])
+def test_of_large_items_a_map_holds_one_and_its_pickle(dsn: str, run_script: RunScript, made: str) -> None:
+    items = run_script(
+        f"""
+        import json, os, resource
+        from goque import Queue
+
+        SIZE = 40_000_000
+
+        class Given(list):
+            def __len__(self): return 4
+            def __iter__(self): return (os.urandom(SIZE) for _ in range(4))
+
+        with Queue() as q:
+            q.map(len, [b"", b""])
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            q.map(len, {made})
+            print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / SIZE))
+        """,
+        dsn,
+        timeout=90,
+    )
+    assert items < 2.5
+
+
 @pytest.mark.direct
 def test_the_end_of_a_queue_ends_its_workers_and_leaves_the_work(dsn: str) -> None:
     with Queue(dsn, workers=2) as queue:
